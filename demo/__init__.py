@@ -1,0 +1,1 @@
+"""A synthetic district, played over HTTP as a client would."""

@@ -1,0 +1,1 @@
+"""Adapters: a URL's scheme picks one."""

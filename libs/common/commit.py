@@ -1,0 +1,221 @@
+"""The bytes that are hashed, stored and published; encoded once, for ever.
+
+A commit body is canonical JSON: keys sorted, no spaces, UTF-8, integers only (RFC 8785 in spirit).
+Its hash is the leaf hash of RFC 9162 section 2.1.1, `SHA-256(0x00 || body)`; `prev` chains each
+commit to the one before it in its shard.
+"""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from libs.common.errors import TooLarge
+from libs.common.messages import (
+    REGISTRY,
+    STORED,
+    UPCASTERS,
+    Actor,
+    Dep,
+    Event,
+    Position,
+    Recorded,
+    instant,
+)
+
+SPEC = 1
+SHARD_COUNT = 16
+BODY_MAX = 65_535
+"""Bytes; a tile entry of the proof tree carries a 16-bit length."""
+EVENTS_MAX = 128
+NO_PREV = "0" * 64
+
+
+def shard_of(stream: str) -> int:
+    return zlib.crc32(stream.encode()) % SHARD_COUNT
+
+
+def leaf_hash(body: bytes) -> str:
+    return sha256(b"\x00" + body).hexdigest()
+
+
+def canonical(value: Any) -> bytes:
+    """Raises TypeError for a float: its text differs between languages."""
+    _no_floats(value)
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def _no_floats(value: Any) -> None:
+    if isinstance(value, dict):
+        for inner in value.values():
+            _no_floats(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _no_floats(inner)
+    elif isinstance(value, float):
+        raise TypeError("a float has no canonical form")
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A commit before it has a place. `events` are encoded by the caller, in order."""
+
+    stream: str
+    expected: int
+    events: tuple[bytes, ...]
+    types: tuple[str, ...]
+    command: UUID
+    correlation: UUID
+    actor: Actor
+    subjects: tuple[str, ...] = ()
+    request: str | None = None
+    result: dict[str, Any] | None = None
+    cause: Dep | None = None
+    deps: tuple[Dep, ...] = ()
+    trace: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Commit:
+    """One immutable document whose id is its position. `body` is the truth, the rest its index."""
+
+    log: str
+    shard: int
+    seq: int
+    stream: str
+    first: int
+    last: int
+    command: UUID
+    at: datetime
+    types: tuple[str, ...]
+    subjects: tuple[str, ...]
+    prev: str
+    hash: str
+    body: bytes
+
+    @property
+    def position(self) -> Position:
+        return Position(self.log, self.shard, self.seq)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Commit) and self.body == other.body
+
+    def __hash__(self) -> int:
+        return hash(self.hash)
+
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        """The body, parsed once."""
+        parsed: dict[str, Any] = orjson.loads(self.body)
+        return parsed
+
+    @cached_property
+    def recorded(self) -> tuple[Recorded[Event], ...]:
+        """Its events that this process knows, decoded once; unknown types are left out."""
+        body = self.content
+        actor = Actor(**body["actor"])
+        known = (
+            (number, decode_event(entry["type"], entry["v"], entry["data"]))
+            for number, entry in enumerate(body["events"])
+        )
+        return tuple(
+            Recorded(
+                event, self.at, self.stream, self.first + number, self.position, actor, self.command
+            )
+            for number, event in known
+            if event is not None
+        )
+
+
+def encode_event(event: Event) -> bytes:
+    """Raises ValueError for a personal field left unsealed: plaintext never gets into a log."""
+    data = event.model_dump(mode="json", exclude_none=True)
+    type(event).model_validate(data, context=STORED)
+    return canonical({"data": data, "type": event.type, "v": event.v})
+
+
+def decode_event(name: str, v: int, data: dict[str, Any]) -> Event | None:
+    """The one decoder: upcast step by step, then parse. None for a type this process has not."""
+    known = REGISTRY.get(name)
+    if known is None:
+        return None
+    while v < known.v:
+        data, v = UPCASTERS[name, v](data), v + 1
+    return known.model_validate(data, context=STORED)
+
+
+def encode(draft: Draft, log: str, seq: int, prev: str, at: datetime) -> Commit:
+    """Gives a draft its place. Raises TooLarge."""
+    shard = shard_of(draft.stream)
+    first, last = draft.expected + 1, draft.expected + len(draft.events)
+    head = {
+        "actor": draft.actor._asdict(),
+        "at": instant(at),
+        "cause": str(draft.cause.position) if draft.cause else None,
+        "command": str(draft.command),
+        "correlation": str(draft.correlation),
+        "deps": [str(dep.position) for dep in draft.deps] or None,
+        "events": [orjson.Fragment(event) for event in draft.events],
+        "first": first,
+        "last": last,
+        "log": log,
+        "prev": prev,
+        "request": draft.request,
+        "result": draft.result,
+        "seq": seq,
+        "shard": shard,
+        "spec": SPEC,
+        "stream": draft.stream,
+        "subjects": list(draft.subjects),
+        "trace": draft.trace,
+    }
+    body = orjson.dumps(
+        {name: value for name, value in head.items() if value is not None},
+        option=orjson.OPT_SORT_KEYS,
+    )
+    if len(body) > BODY_MAX or not 0 < len(draft.events) <= EVENTS_MAX:
+        raise TooLarge("a commit holds 1 to 128 events and 65,535 bytes")
+    return Commit(
+        log, shard, seq, draft.stream, first, last, draft.command, at, draft.types,
+        draft.subjects, prev, leaf_hash(body), body,
+    )  # fmt: skip
+
+
+def parse(body: bytes) -> Commit:
+    """A commit from its bytes alone. Raises ValueError when they are no commit body."""
+    try:
+        content = orjson.loads(body)
+        found = Commit(
+            content["log"],
+            content["shard"],
+            content["seq"],
+            content["stream"],
+            content["first"],
+            content["last"],
+            UUID(content["command"]),
+            datetime.fromisoformat(content["at"]),
+            tuple(event["type"] for event in content["events"]),
+            tuple(content["subjects"]),
+            content["prev"],
+            leaf_hash(body),
+            body,
+        )
+    except (KeyError, TypeError) as wrong:
+        raise ValueError("not a commit body") from wrong
+    found.__dict__["content"] = content
+    return found
+
+
+def chained(commits: Sequence[Commit], prev: str, seq: int) -> bool:
+    """Whether these follow (seq, prev) densely, each naming the hash of the one before."""
+    for commit in commits:
+        if commit.prev != prev or commit.seq != seq + 1 or leaf_hash(commit.body) != commit.hash:
+            return False
+        prev, seq = commit.hash, commit.seq
+    return True

@@ -1,0 +1,311 @@
+"""What travels: commands, events, states, views, and personal values that are sealed on the way.
+
+A field that says something about a person is declared with its key class: `names: Identity[Names]`.
+Such a field holds plaintext only between the edge and `handle`, which seals it before anything is
+decided; in decide, evolve, folds, policies, logs and topics it is always a `Sealed` value.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Generic, NamedTuple, Self, TypeVar, get_args
+from uuid import UUID
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue, SkipJsonSchema
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+EDGE = {"from": "edge"}
+"""Context for a caller's words: personal fields must be plaintext, facts must be absent."""
+STORED = {"from": "stored"}
+"""Context for the log's words: personal fields must be sealed, under the right key class."""
+
+TEXT_MAX = 8_000
+"""Characters of one free text at most (the commit itself is bounded at 65,535 bytes)."""
+
+
+class KeyClass(StrEnum):
+    """Which of a student's keys seals a field. Erasing can be ordered class by class."""
+
+    IDENTITY = "identity"
+    RECORD = "record"
+    NOTES = "notes"
+    PSYCHOTHERAPY = "psychotherapy"
+    SUD = "sud"
+    OUTCOME = "outcome"
+
+
+class Sealed(NamedTuple):
+    """A personal value that only a key opens. Equal value, student, class and label: equal bytes.
+
+    `key` is the key's id `<student>:<class>:<n>`, `label` the field it was sealed as, `cipher` the
+    AES-SIV bytes in unpadded base64url. Key, label and algorithm are authenticated with it.
+    """
+
+    key: str
+    label: str
+    cipher: str
+
+    @property
+    def key_class(self) -> str:
+        return self.key.split(":")[1]
+
+    def envelope(self) -> dict[str, dict[str, str]]:
+        return {"$enc": {"a": "SIV", "c": self.cipher, "f": self.label, "k": self.key}}
+
+    @classmethod
+    def parse(cls, value: object) -> "Sealed | None":
+        """The sealed value that an envelope holds, or None when this is no envelope."""
+        if isinstance(value, Sealed):
+            return value
+        if not isinstance(value, dict) or value.keys() != {"$enc"}:
+            return None
+        inner = value["$enc"]
+        if not isinstance(inner, dict) or inner.keys() != {"a", "c", "f", "k"}:
+            return None
+        if inner["a"] != "SIV" or str(inner["k"]).count(":") != 2:
+            return None
+        return cls(str(inner["k"]), str(inner["f"]), str(inner["c"]))
+
+
+class Personal:
+    """The mark on a field that says something about a person; built by the aliases below."""
+
+    def __init__(self, key_class: KeyClass) -> None:
+        self.key_class = key_class
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Schema of the plaintext type, wrapped: an envelope passes where the context allows it."""
+        plain = handler.generate_schema(get_args(source)[0])
+
+        def check(
+            value: Any, inner: core_schema.ValidatorFunctionWrapHandler, info: ValidationInfo
+        ) -> Any:
+            if info.context is EDGE:
+                return inner(value)
+            sealed = Sealed.parse(value)
+            if sealed is not None:
+                if sealed.key_class != self.key_class:
+                    raise PydanticCustomError("key_class", "sealed under another key class")
+                return sealed
+            if info.context is STORED:
+                raise PydanticCustomError("not_sealed", "a personal field must be sealed")
+            return inner(value)
+
+        def dump(value: Any, inner: core_schema.SerializerFunctionWrapHandler) -> Any:
+            return value.envelope() if isinstance(value, Sealed) else inner(value)
+
+        return core_schema.with_info_wrap_validator_function(
+            check,
+            plain,
+            serialization=core_schema.wrap_serializer_function_ser_schema(dump, schema=plain),
+        )
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        plain = handler(schema["schema"])
+        if handler.mode == "validation":
+            return plain
+        return {"anyOf": [plain, {"const": "Erased", "type": "string"}]}
+
+
+T = TypeVar("T")
+Identity = Annotated[T | Sealed, Personal(KeyClass.IDENTITY)]
+Record = Annotated[T | Sealed, Personal(KeyClass.RECORD)]
+Notes = Annotated[T | Sealed, Personal(KeyClass.NOTES)]
+Psychotherapy = Annotated[T | Sealed, Personal(KeyClass.PSYCHOTHERAPY)]
+Sud = Annotated[T | Sealed, Personal(KeyClass.SUD)]
+Outcome = Annotated[T | Sealed, Personal(KeyClass.OUTCOME)]
+
+
+def _utc(value: Any) -> Any:
+    if isinstance(value, datetime) and value.tzinfo is None:
+        raise PydanticCustomError("timezone", "a time needs its offset")
+    return value.astimezone(UTC) if isinstance(value, datetime) else value
+
+
+def instant(value: datetime) -> str:
+    """The one way a time is written: UTC, always six decimals, so that text order is time order."""
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+Instant = Annotated[datetime, BeforeValidator(_utc), PlainSerializer(instant, when_used="json")]
+"""A point in time. Use it for every datetime in an event, a command or a view."""
+
+
+class Message(BaseModel):
+    """Everything that travels is a frozen value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Role(StrEnum):
+    """What a caller is here; one per token. Each route names the roles it answers."""
+
+    TEACHER = "teacher"
+    PSYCHOLOGIST = "school_psychologist"
+    COUNSELOR = "counselor"
+    SOCIAL_WORKER = "school_social_worker"
+    COORDINATOR = "coordinator"
+    GUARDIAN = "guardian"
+    STUDENT = "student"
+    INTAKE = "agency_intake"
+    CLINICIAN = "agency_clinician"
+    REGISTRAR = "registrar"
+    LEADER = "district_leader"
+    AUDITOR = "auditor"
+    SYSTEM = "system"
+
+
+class Actor(NamedTuple):
+    """Who asks: `sub` = `usr_…` (HMAC of the token's subject), one role, an organisation's ref."""
+
+    sub: str
+    role: str
+    org: str
+
+
+class Stamp(NamedTuple):
+    """Who asked, and when it was asked by the clock port. Every rule uses this `at`."""
+
+    at: datetime
+    actor: Actor
+
+
+UNSTAMPED = Stamp(datetime(1, 1, 1, tzinfo=UTC), Actor("", "", ""))
+
+
+class _Fact:
+    """The mark of a field that the caller may not fill: see `Fact`."""
+
+
+FACT = _Fact()
+Fact = Annotated[T, FACT, SkipJsonSchema()]
+"""A field that `api.py` or a policy fills in from a view of its own. Never taken from a caller, not
+part of the request's hash, absent from the API's schema. Needs a default that fails safe."""
+
+
+class Command(Message):
+    """What somebody asks. Imperative; its ordinary fields are the body that the caller sends."""
+
+    stamp: Fact[Stamp] = UNSTAMPED
+
+    facts: ClassVar[frozenset[str]] = frozenset({"stamp"})
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        cls.facts = frozenset(n for n, f in cls.model_fields.items() if FACT in f.metadata)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_facts_from_outside(cls, data: Any, info: ValidationInfo) -> Any:
+        if info.context is EDGE and isinstance(data, dict) and cls.facts & data.keys():
+            raise PydanticCustomError("extra_forbidden", "a fact is not the caller's to state")
+        return data
+
+    def asked(self) -> dict[str, Any]:
+        """The caller's own words as JSON values, facts and stamp left out."""
+        return self.model_dump(mode="json", exclude=set(self.facts), exclude_defaults=True)
+
+    def stamped(self, stamp: Stamp) -> Self:
+        return self.model_copy(update={"stamp": stamp})
+
+
+def stored_type(name: str) -> str:
+    """`ReferralSent` becomes `referral.sent`, `SupportSteppedDown` `support.stepped_down`."""
+    first, *rest = re.findall(r"[A-Z][a-z0-9]*", name)
+    return f"{first.lower()}.{'_'.join(word.lower() for word in rest)}"
+
+
+class Event(Message):
+    """What has happened, past tense. Readers ignore fields that they do not know.
+
+    The class is registered under its stored type and shape number `v`; both are for ever.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    type: ClassVar[str] = ""
+    v: ClassVar[int] = 1
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        cls.type = stored_type(cls.__name__)
+        known = REGISTRY.get(cls.type)
+        if known is not None and known.__module__ != cls.__module__:
+            raise TypeError(f"{cls.type} is declared in {known.__module__} already")
+        REGISTRY[cls.type] = cls
+
+
+REGISTRY: dict[str, type[Event]] = {}
+"""Every event type this process has imported, by stored type."""
+
+Upcast = Callable[[dict[str, Any]], dict[str, Any]]
+UPCASTERS: dict[tuple[str, int], Upcast] = {}
+"""(stored type, old v) -> a pure step to the data of v + 1. Filled by a service's events module."""
+
+
+class State(Message):
+    """A situation that a person would name; what a decider remembers."""
+
+
+class View(Message):
+    """A read model's document. `None` from a fold deletes it."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class Position(NamedTuple):
+    """A commit's place: printed `referrals:07:42`."""
+
+    log: str
+    shard: int
+    seq: int
+
+    def __str__(self) -> str:
+        return f"{self.log}:{self.shard:02}:{self.seq}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Position":
+        """Raises ValueError when the text is no position."""
+        found = re.fullmatch(r"([a-z]{1,32}):(\d{2}):(\d{1,12})", text)
+        if found is None:
+            raise ValueError("not a position")
+        return cls(found[1], int(found[2]), int(found[3]))
+
+
+class Dep(NamedTuple):
+    """What a decision rested on from elsewhere: a position, and the `at` its commit carried."""
+
+    position: Position
+    at: datetime
+
+
+E_co = TypeVar("E_co", bound=Event, covariant=True)
+
+
+class Recorded(NamedTuple, Generic[E_co]):
+    """An event as the log has it. `version` is the event's place in its stream, from 1."""
+
+    event: E_co
+    at: datetime
+    stream: str
+    version: int
+    position: Position
+    actor: Actor
+    command: UUID
