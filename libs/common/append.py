@@ -1,0 +1,268 @@
+"""Drafts become commits: queued, grouped, checked, chained, stored; once for all engines.
+
+One appender per process and log. Drafts that arrive while a write is under way go together into the
+next one; a lone caller waits for nobody. Safe to retry for ever: a command has one commit.
+"""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from libs.common.commit import NO_PREV, Commit, Draft, encode, shard_of
+from libs.common.errors import Busy, KeyReused, StoreAway, TooLarge, WrongVersion
+from libs.common.ports import Clock, EventStore
+
+WAITING_MAX = 1_024
+GROUP_MAX = 256
+GROUP_BYTES_MAX = 8_000_000
+TRIES_MAX = 12
+PAUSE_SECONDS_MIN = 0.001
+PAUSE_SECONDS_MAX = 0.05
+AWAY_SECONDS_MAX = 2.0
+"""The pause before an unknown outcome is looked into again doubles up to this."""
+CONFIRM_TRIES_MAX = 20
+TICK = timedelta(microseconds=1)
+
+
+class Appended(NamedTuple):
+    """`replayed`: the command had been stored before, this is its first commit."""
+
+    commit: Commit
+    replayed: bool
+
+
+@dataclass(eq=False)
+class _Waiting:
+    draft: Draft
+    done: asyncio.Future[Appended]
+    tries: int = 0
+
+    def answer(self, outcome: Appended | Exception) -> None:
+        if self.done.done():
+            return
+        if isinstance(outcome, Exception):
+            self.done.set_exception(outcome)
+        else:
+            self.done.set_result(outcome)
+
+
+@dataclass(eq=False)
+class Appender:
+    """`append` is the only way into a log. `heard` are told of every commit stored here."""
+
+    store: EventStore
+    log: str
+    clock: Clock
+    heard: list[Callable[[Sequence[Commit]], None]] = field(default_factory=list)
+    random: random.Random = field(default_factory=random.Random)
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    _queue: deque[_Waiting] = field(default_factory=deque)
+    _heads: dict[int, Commit | None] = field(default_factory=dict)
+    _task: asyncio.Task[None] | None = None
+    _unfit: str = ""
+
+    async def append(self, draft: Draft) -> Appended:
+        """Durable on return. `draft.expected` must be the last version of a commit that was read.
+
+        Raises WrongVersion (the stream has moved), KeyReused, TooLarge, Busy (nothing was tried),
+        StoreAway (the outcome may be unknown: ask again with the same command id).
+        """
+        if self._unfit:
+            raise StoreAway(self._unfit)
+        if len(self._queue) >= WAITING_MAX:
+            raise Busy("too many commands are waiting")
+        waiting = _Waiting(draft, asyncio.get_running_loop().create_future())
+        self._queue.append(waiting)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._drain())
+        return await waiting.done
+
+    def waiting(self) -> int:
+        return len(self._queue)
+
+    def fit(self) -> bool:
+        return not self._unfit
+
+    async def close(self) -> None:
+        """Waits until everything that was queued has its answer."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    async def _drain(self) -> None:
+        while self._queue:
+            group = self._take()
+            try:
+                await self._write(group)
+            except (StoreAway, OSError) as away:
+                self._heads.clear()
+                self._fail(group, StoreAway(str(away)))
+            except Exception as broken:  # a caller must never wait for an answer that cannot come
+                self._heads.clear()
+                self._fail(group, broken)
+
+    def _fail(self, group: Sequence[_Waiting], error: Exception) -> None:
+        for waiting in group:
+            if waiting in self._queue:
+                self._queue.remove(waiting)
+            waiting.answer(error)
+
+    def _take(self) -> list[_Waiting]:
+        """The next group: at most one draft a stream, so that a refusal is about one draft."""
+        group: list[_Waiting] = []
+        later: list[_Waiting] = []
+        streams: set[str] = set()
+        size = 0
+        while self._queue and len(group) < GROUP_MAX and size < GROUP_BYTES_MAX:
+            waiting = self._queue.popleft()
+            if waiting.draft.stream in streams:
+                later.append(waiting)
+                continue
+            streams.add(waiting.draft.stream)
+            size += sum(map(len, waiting.draft.events))
+            group.append(waiting)
+        self._queue.extendleft(reversed(later))
+        return group
+
+    async def _write(self, group: list[_Waiting]) -> None:
+        sent, rows = await self._chain(group)
+        if not rows:
+            return
+        stored, error = await self.store.insert(rows)
+        self._acknowledge(sent[:stored], rows[:stored])
+        if error is None:
+            return
+        rest = sent[stored:]
+        if error == "unknown":
+            await self._look_into(rest)
+            return
+        self._forget_heads(rest)
+        left = await self._settle(rest)
+        if left and left[0] is rest[0]:
+            await self._judge_first(left, pause=stored == 0)
+        else:
+            self._queue.extendleft(reversed(left))
+
+    async def _chain(self, group: list[_Waiting]) -> tuple[list[_Waiting], list[Commit]]:
+        """Gives each draft its place behind the head of its shard."""
+        for shard in {shard_of(waiting.draft.stream) for waiting in group} - self._heads.keys():
+            self._heads[shard] = await self.store.head(shard)
+        heads = dict(self._heads)
+        now = self.clock.now()
+        sent, rows = [], []
+        for waiting in group:
+            shard = shard_of(waiting.draft.stream)
+            head = heads[shard]
+            seq, prev = (head.seq + 1, head.hash) if head else (1, NO_PREV)
+            try:
+                row = encode(waiting.draft, self.log, seq, prev, _at(now, head, waiting.draft))
+            except TooLarge as large:
+                waiting.answer(large)
+                continue
+            heads[shard] = row
+            sent.append(waiting)
+            rows.append(row)
+        return sent, rows
+
+    def _acknowledge(self, group: Sequence[_Waiting], rows: Sequence[Commit]) -> None:
+        for waiting, row in zip(group, rows, strict=True):
+            self._heads[row.shard] = row
+            waiting.answer(Appended(row, False))
+        if rows:
+            for hear in self.heard:
+                hear(rows)
+
+    def _forget_heads(self, group: Sequence[_Waiting]) -> None:
+        for waiting in group:
+            self._heads.pop(shard_of(waiting.draft.stream), None)
+
+    async def _settle(self, group: list[_Waiting]) -> list[_Waiting]:
+        """Answers those whose command is stored already; returns the others, in order."""
+        commands = [waiting.draft.command for waiting in group]
+        found = await self.store.by_commands(commands, local=True)
+        for tries in range(CONFIRM_TRIES_MAX):
+            if not found:
+                break
+            confirmed = await self.store.by_commands(list(found))
+            if confirmed.keys() == found.keys():
+                break
+            if tries == CONFIRM_TRIES_MAX - 1:
+                raise StoreAway("a stored command did not reach the majority")
+            await self._pause(tries)
+        left = []
+        for waiting in group:
+            prior = found.get(waiting.draft.command)
+            if prior is None:
+                left.append(waiting)
+            elif same_request(prior, waiting.draft.request):
+                waiting.answer(Appended(prior, True))
+            else:
+                waiting.answer(KeyReused())
+        return left
+
+    async def _judge_first(self, left: list[_Waiting], pause: bool) -> None:
+        """The first draft collided, and not by its command: its stream moved, or its place went."""
+        first, *others = left
+        draft = first.draft
+        moved = False
+        async for _ in self.store.stream(draft.stream, after=draft.expected):
+            moved = True
+            break
+        if moved:
+            first.answer(WrongVersion())
+            self._queue.extendleft(reversed(others))
+            return
+        first.tries += 1
+        if first.tries >= TRIES_MAX:
+            first.answer(Busy("other writers were faster, again and again"))
+            self._queue.extendleft(reversed(others))
+            return
+        self._queue.extendleft(reversed(left))
+        if pause:
+            await self._pause(first.tries)
+
+    async def _look_into(self, rest: list[_Waiting]) -> None:
+        """The outcome is unknown: whatever is stored is answered, the rest is tried again."""
+        self._forget_heads(rest)
+        for tries in range(TRIES_MAX):
+            try:
+                left = await self._settle(rest)
+                break
+            except StoreAway:
+                if tries == TRIES_MAX - 1:
+                    raise
+                await self.sleep(min(AWAY_SECONDS_MAX, PAUSE_SECONDS_MAX * 2**tries))
+        keep = []
+        for waiting in left:
+            waiting.tries += 1
+            if waiting.tries >= TRIES_MAX:
+                waiting.answer(StoreAway("the store does not take commits"))
+            else:
+                keep.append(waiting)
+        self._queue.extendleft(reversed(keep))
+        if keep:
+            await self.sleep(min(AWAY_SECONDS_MAX, PAUSE_SECONDS_MAX * 2 ** keep[0].tries))
+
+    async def _pause(self, tries: int) -> None:
+        """Full jitter: writers that collided do not meet again."""
+        limit = min(PAUSE_SECONDS_MAX, PAUSE_SECONDS_MIN * 2**tries)
+        await self.sleep(self.random.uniform(PAUSE_SECONDS_MIN, limit))
+
+
+def same_request(prior: Commit, request: str | None) -> bool:
+    """Whether a found command was the same request. What carries none is never compared."""
+    stored = prior.content.get("request")
+    return stored is None or request is None or stored == request
+
+
+def _at(now: datetime, head: Commit | None, draft: Draft) -> datetime:
+    """Monotone in the shard, and later than everything that the commit rests on."""
+    rests = [dep.at + TICK for dep in draft.deps]
+    if draft.cause is not None:
+        rests.append(draft.cause.at + TICK)
+    if head is not None:
+        rests.append(head.at)
+    return max([now, *rests])

@@ -1,0 +1,197 @@
+"""Reading a log as a consumer: skip what was seen, drop what jumps, halt on two histories.
+
+A consumer stands at one cursor per shard. Feeds deliver at least once and in order; duplicates are
+skipped, a jump is dropped and read again, and the hash chain is checked on every commit for free.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from time import monotonic
+from typing import NamedTuple
+
+from libs.common.commit import NO_PREV
+from libs.common.errors import Fork
+from libs.common.messages import Dep, Position, instant
+from libs.common.ports import SHARDS, Delivery, Documents, Feed, Put
+
+CURSORS = "cursors"
+BATCH_MAX = 500
+WAIT_SECONDS = 0.5
+REWIND_SECONDS_MIN = 5.0
+REWIND_SECONDS_MAX = 60.0
+
+Place = tuple[str, int]
+"""(log, shard)"""
+
+
+class Cursor(NamedTuple):
+    """The last commit that was dealt with; `offset` is where the feed delivered it."""
+
+    seq: int = 0
+    hash: str = NO_PREV
+    offset: int = -1
+    at: datetime | None = None
+
+
+@dataclass(eq=False)
+class Standing:
+    """Where one consumer stands in every shard it reads."""
+
+    name: str
+    logs: tuple[str, ...]
+    cursors: dict[Place, Cursor] = field(default_factory=dict)
+    halted: dict[Place, str] = field(default_factory=dict)
+    gaps: set[Place] = field(default_factory=set)
+    _revs: dict[Place, int] = field(default_factory=dict)
+    _moved: set[Place] = field(default_factory=set)
+    _stored: dict[Place, Cursor] = field(default_factory=dict)
+
+    def follows(self, delivery: Delivery) -> bool:
+        """Whether this is the next commit of its shard. Raises Fork."""
+        commit = delivery.commit
+        place = (commit.log, commit.shard)
+        if commit.log not in self.logs or place in self.halted:
+            return False
+        cursor = self.cursors.get(place, Cursor())
+        if commit.seq <= cursor.seq:
+            if commit.seq == cursor.seq and commit.hash != cursor.hash:
+                raise Fork(str(commit.position))
+            return False
+        if commit.seq > cursor.seq + 1:
+            self.gaps.add(place)
+            return False
+        if commit.prev != cursor.hash:
+            raise Fork(str(commit.position))
+        self.gaps.discard(place)
+        return True
+
+    def advance(self, delivery: Delivery) -> None:
+        commit = delivery.commit
+        place = (commit.log, commit.shard)
+        self.cursors[place] = Cursor(commit.seq, commit.hash, delivery.offset, commit.at)
+        self._moved.add(place)
+
+    def halt(self, delivery: Delivery, reason: str) -> None:
+        """This shard stands still for this consumer; the service is not ready until a human acts."""
+        self.halted[delivery.commit.log, delivery.commit.shard] = reason
+
+    def back(self, place: Place, last: Delivery | None) -> None:
+        """To `last`, or to where this batch found the cursor, which is what is stored."""
+        if last is not None:
+            self.advance(last)
+        elif place in self._stored:
+            self.cursors[place] = self._stored[place]
+        else:
+            self.cursors.pop(place, None)
+            self._moved.discard(place)
+
+    def seqs(self) -> dict[str, int]:
+        """`consent:3` -> seq, as the clock's driver and `Min-Position` compare it."""
+        return {f"{log}:{shard}": cursor.seq for (log, shard), cursor in self.cursors.items()}
+
+    def reached(self, positions: Iterable[Position]) -> bool:
+        """A log that this consumer does not hear is met."""
+        return all(
+            self.cursors.get((p.log, p.shard), Cursor()).seq >= p.seq
+            for p in positions
+            if p.log in self.logs
+        )
+
+    def dep(self, log: str, shard: int) -> tuple[Dep, ...]:
+        cursor = self.cursors.get((log, shard))
+        if cursor is None or cursor.at is None:
+            return ()
+        return (Dep(Position(log, shard, cursor.seq), cursor.at),)
+
+    async def load(self, documents: Documents) -> None:
+        places = [(log, shard) for log in self.logs for shard in range(SHARDS)]
+        keys = {self._key(place): place for place in places}
+        self._moved.clear()
+        for key, doc in (await documents.get(CURSORS, keys)).items():
+            at = datetime.fromisoformat(doc["at"])
+            self.cursors[keys[key]] = Cursor(doc["seq"], doc["hash"], doc["offset"], at)
+            self._revs[keys[key]] = doc["_rev"]
+        self._stored = dict(self.cursors)
+
+    def puts(self) -> list[Put]:
+        """What must be stored of the moves since the last time; `stored` takes the outcome."""
+        return [
+            Put(CURSORS, self._key(place), _doc(cursor), self._revs.get(place, 0))
+            for place in sorted(self._moved)
+            if (cursor := self.cursors[place]).at is not None
+        ]
+
+    def stored(self) -> None:
+        for place in self._moved:
+            self._revs[place] = self._revs.get(place, 0) + 1
+            self._stored[place] = self.cursors[place]
+        self._moved.clear()
+
+    def _key(self, place: Place) -> str:
+        return f"{self.name}|{place[0]}:{place[1]}"
+
+
+def _doc(cursor: Cursor) -> dict[str, object]:
+    at = instant(cursor.at) if cursor.at else ""
+    return {"seq": cursor.seq, "hash": cursor.hash, "offset": cursor.offset, "at": at}
+
+
+async def store(documents: Documents, standings: Collection[Standing]) -> bool:
+    """Stores every moved cursor. False: another process moved one of them, so read them again."""
+    puts = [put for standing in standings for put in standing.puts()]
+    if not puts:
+        return True
+    if not all(await documents.put(puts)):
+        return False
+    for standing in standings:
+        standing.stored()
+    return True
+
+
+@dataclass(eq=False)
+class Healing:
+    """Patience with gaps: what was dropped is read again, at once and then ever more rarely."""
+
+    since: dict[Place, float] = field(default_factory=dict)
+    pause: dict[Place, float] = field(default_factory=dict)
+
+    async def mend(self, feed: Feed, standings: Collection[Standing]) -> None:
+        """Call it when the feed has nothing more: whatever is still missing is asked for again."""
+        open_gaps = {place for standing in standings for place in standing.gaps}
+        for place in self.since.keys() - open_gaps:
+            del self.since[place], self.pause[place]
+        for place in open_gaps:
+            now = monotonic()
+            if now - self.since.get(place, -REWIND_SECONDS_MAX) < self.pause.get(place, 0.0):
+                continue
+            self.since[place] = now
+            doubled = 2 * self.pause.get(place, REWIND_SECONDS_MIN / 2)
+            self.pause[place] = min(REWIND_SECONDS_MAX, doubled)
+            await rewind(feed, standings, place)
+
+
+async def rewind(feed: Feed, standings: Collection[Standing], place: Place) -> None:
+    """To just behind the rearmost consumer of this shard."""
+    offsets = [
+        standing.cursors.get(place, Cursor()).offset
+        for standing in standings
+        if place[0] in standing.logs and place not in standing.halted
+    ]
+    if offsets:
+        await feed.rewind(place[0], place[1], min(offsets) + 1)
+
+
+async def resume(feed: Feed, standings: Collection[Standing]) -> None:
+    """Starts a feed where its consumers stand."""
+    for log in sorted({log for standing in standings for log in standing.logs}):
+        for shard in range(SHARDS):
+            await rewind(feed, standings, (log, shard))
+
+
+async def done(feed: Feed, standings: Collection[Standing], batch: Iterable[Delivery]) -> None:
+    """Tells the feed how far every consumer has come; never beyond the rearmost."""
+    for place in {(delivery.commit.log, delivery.commit.shard) for delivery in batch}:
+        offsets = [s.cursors.get(place, Cursor()).offset for s in standings if place[0] in s.logs]
+        if offsets and min(offsets) >= 0:
+            await feed.done(place[0], place[1], min(offsets))

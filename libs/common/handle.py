@@ -1,0 +1,272 @@
+"""Command -> decide -> append. A yes may rest on the cache, a no is confirmed.
+
+Heads and states are cached, so the happy path reads nothing and the unique indexes judge. Before
+anything is refused, silenced or called a wrong version, the command is looked up (found: its first
+answer again) and the stream is read again.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, Generic, NamedTuple, cast
+from uuid import UUID
+
+from libs.common.append import Appender, same_request
+from libs.common.commit import Commit, Draft, canonical, encode_event
+from libs.common.errors import (
+    Conflict,
+    Forgotten,
+    KeyReused,
+    Refused,
+    StoreAway,
+    WrongVersion,
+)
+from libs.common.messages import Dep, Position, Stamp
+from libs.common.sealing import Keyring
+from libs.common.shapes import C, Decider, E, S
+
+TRIES_MAX = 3
+"""Times a command is decided anew because its stream moved under it."""
+KEY_TRIES_MAX = 3
+STATES_MAX = 20_000
+
+
+@dataclass(frozen=True)
+class Ask(Generic[C]):
+    """One command on its way. `path` = method and full path, None from policies and clocks (whose
+    request is never compared); `expected` = the version the caller named in If-Match."""
+
+    stream: str
+    command: C
+    id: UUID
+    path: str | None = None
+    expected: int | None = None
+    cause: Dep | None = None
+    deps: tuple[Dep, ...] = ()
+    correlation: UUID | None = None
+    result: dict[str, Any] | None = None
+    trace: str | None = None
+
+
+class Answer(NamedTuple):
+    """`version` and `position` are the stream's after the command; silence has nothing new."""
+
+    position: Position | None
+    version: int
+    result: dict[str, Any] | None
+    replayed: bool = False
+    silent: bool = False
+
+
+class Known(NamedTuple, Generic[S]):
+    """What a stream has led to. `at` is its last commit's; `position` None when it is empty."""
+
+    state: S
+    version: int
+    at: datetime | None
+    position: Position | None
+
+
+@dataclass(eq=False)
+class _Queue:
+    """The commands of one stream take turns."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    length: int = 0
+
+
+class _Decided(NamedTuple):
+    events: Sequence[Any]
+    request: str | None
+    subject: str | None
+
+
+@dataclass(eq=False)
+class Handler(Generic[S, C, E]):
+    """Asks one decider; any number of callers at once, one at a time for each stream."""
+
+    decider: Decider[S, C, E]
+    appender: Appender
+    keyring: Keyring
+    _known: "OrderedDict[str, Known[S]]" = field(default_factory=OrderedDict)
+    _queues: dict[str, "_Queue"] = field(default_factory=dict)
+    _flights: dict[UUID, tuple[Ask[C], "asyncio.Task[Answer]"]] = field(default_factory=dict)
+
+    async def __call__(self, ask: Ask[C]) -> Answer:
+        """Raises Refused, Conflict, WrongVersion (the caller's own If-Match), KeyReused, TooLarge,
+        Busy or StoreAway. Goes on to its end when the caller goes away."""
+        flight = self._flights.get(ask.id)
+        if flight is not None:
+            if not _same_words(flight[0], ask):
+                raise KeyReused()
+            return await asyncio.shield(flight[1])
+        task = asyncio.create_task(self._alone(ask))
+        self._flights[ask.id] = (ask, task)
+        task.add_done_callback(lambda _: self._flights.pop(ask.id, None))
+        return await asyncio.shield(task)
+
+    async def known(self, stream: str) -> Known[S]:
+        """The stream's state as this process knows it; read from the log when it is not cached."""
+        found = self._known.get(stream)
+        return found if found is not None else await self._read(stream)
+
+    async def close(self) -> None:
+        """Waits for every command that is under way."""
+        tasks = [task for _, task in self._flights.values()]
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _alone(self, ask: Ask[C]) -> Answer:
+        queue = self._queues.setdefault(ask.stream, _Queue())
+        queue.length += 1
+        try:
+            async with queue.lock:
+                return await self._answer(ask)
+        finally:
+            queue.length -= 1
+            if queue.length == 0:
+                del self._queues[ask.stream]
+
+    async def _answer(self, ask: Ask[C]) -> Answer:
+        moves = 0
+        while True:
+            known = await self.known(ask.stream)
+            refusal: Refused | WrongVersion | None = None
+            decided = _Decided((), None, None)
+            try:
+                decided = await self._decide(ask, known)
+                if ask.expected is not None and ask.expected != known.version:
+                    refusal = WrongVersion()
+            except Refused as refused:
+                refusal = refused
+            if refusal is None and decided.events:
+                try:
+                    return await self._append(ask, known, decided)
+                except WrongVersion:
+                    self._known.pop(ask.stream, None)
+                moves += 1
+                if moves > TRIES_MAX:
+                    raise Conflict()
+                continue
+            prior = await self._prior(ask, known)
+            if prior is not None:
+                return prior
+            newest = await self._read(ask.stream, known)
+            if newest.version != known.version:
+                continue
+            if refusal is not None:
+                raise refusal
+            return Answer(known.position, known.version, ask.result, silent=True)
+
+    async def _decide(self, ask: Ask[C], known: Known[S]) -> _Decided:
+        """Seals, then decides; again when another process made the student's key first."""
+        now = self.appender.clock.now()
+        at = now if known.at is None else max(now, known.at)
+        command = ask.command.stamped(Stamp(at, ask.command.stamp.actor))
+        subject = self.decider.subject(known.state, command)
+        for _ in range(KEY_TRIES_MAX):
+            sealed, offers = await self._sealed(command, subject)
+            events = self.decider.decide(known.state, sealed)
+            if not events or await self._durable(offers):
+                return _Decided(events, request_hash(ask.path, sealed), subject)
+        raise StoreAway("the student's keys do not settle")
+
+    async def _sealed(self, command: C, subject: str | None) -> tuple[C, Any]:
+        if subject is None:
+            return command, {}
+        try:
+            return await self.keyring.sealed(command, subject)
+        except Forgotten:
+            raise Refused("erased", "The record was erased.") from None
+
+    async def _durable(self, offers: Any) -> bool:
+        try:
+            return await self.keyring.ensure(offers)
+        except Forgotten:
+            raise Refused("erased", "The record was erased.") from None
+
+    async def _append(self, ask: Ask[C], known: Known[S], decided: _Decided) -> Answer:
+        events = cast("Sequence[E]", decided.events)
+        draft = Draft(
+            stream=ask.stream,
+            expected=known.version,
+            events=tuple(encode_event(event) for event in events),
+            types=tuple(event.type for event in events),
+            command=ask.id,
+            correlation=ask.correlation or ask.id,
+            actor=ask.command.stamp.actor,
+            subjects=(decided.subject,) if decided.subject else (),
+            request=decided.request,
+            result=ask.result,
+            cause=ask.cause,
+            deps=ask.deps,
+            trace=ask.trace,
+        )
+        commit, replayed = await self.appender.append(draft)
+        if replayed:
+            self._known.pop(ask.stream, None)
+            return _first_answer(commit)
+        state = self.decider.fold(events, known.state)
+        self._keep(ask.stream, Known(state, commit.last, commit.at, commit.position))
+        return Answer(commit.position, commit.last, ask.result)
+
+    async def _prior(self, ask: Ask[C], known: Known[S]) -> Answer | None:
+        """The first answer of a command that was stored already; its own twin may not be at
+        majority yet, so what is seen locally is confirmed before it is told."""
+        store = self.appender.store
+        if not await store.by_commands([ask.id], local=True):
+            return None
+        prior = (await store.by_commands([ask.id])).get(ask.id)
+        if prior is None:
+            raise StoreAway("a stored command has not reached the majority")
+        if ask.path is not None:
+            command = ask.command
+            subject = self.decider.subject(known.state, command)
+            try:
+                sealed, _ = await self._sealed(command, subject)
+            except Refused:  # erased since: what was asked can no longer be compared
+                return _first_answer(prior)
+            if not same_request(prior, request_hash(ask.path, sealed)):
+                raise KeyReused()
+        return _first_answer(prior)
+
+    async def _read(self, stream: str, known: Known[S] | None = None) -> Known[S]:
+        """Reads on from what is known; a type that this build does not know is not passed over."""
+        found = known or Known(self.decider.initial, 0, None, None)
+        async for commit in self.appender.store.stream(stream, after=found.version):
+            if len(commit.recorded) != len(commit.types):
+                raise StoreAway("the stream holds events of a newer release")
+            events = cast("list[E]", [entry.event for entry in commit.recorded])
+            state = self.decider.fold(events, found.state)
+            found = Known(state, commit.last, commit.at, commit.position)
+        self._keep(stream, found)
+        return found
+
+    def _keep(self, stream: str, known: Known[S]) -> None:
+        self._known[stream] = known
+        self._known.move_to_end(stream)
+        if len(self._known) > STATES_MAX:
+            self._known.popitem(last=False)
+
+
+def request_hash(path: str | None, sealed: Any) -> str | None:
+    """What the caller sent: route, path, sealed body. Stamp, facts and deps differ on a retry."""
+    if path is None:
+        return None
+    words = canonical([path, type(sealed).__name__, sealed.asked()])
+    return f"sha256:{sha256(words).hexdigest()}"
+
+
+def _first_answer(prior: Commit) -> Answer:
+    return Answer(prior.position, prior.last, prior.content.get("result"), replayed=True)
+
+
+def _same_words(one: Ask[C], other: Ask[C]) -> bool:
+    return (
+        one.path == other.path
+        and type(one.command) is type(other.command)
+        and one.command.asked() == other.command.asked()
+    )

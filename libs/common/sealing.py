@@ -1,0 +1,306 @@
+"""Personal values: sealed at birth, opened at the edge, forgotten by destroying keys.
+
+AES-SIV (RFC 5297) with one 512-bit key per student and key class. It is deterministic: equal value,
+student, class and label give equal bytes, so sealed values can be compared. The price: who sees the
+log sees that a field of one student did not change.
+"""
+
+import os
+import time
+import unicodedata
+from base64 import b32encode, urlsafe_b64decode, urlsafe_b64encode
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import date
+from enum import Enum
+from hmac import digest
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+from pydantic import BaseModel
+
+from libs.common.commit import canonical
+from libs.common.errors import Forgotten
+from libs.common.messages import Command, Event, KeyClass, Personal, Sealed
+from libs.common.ports import Keys
+
+KEY_BYTES = 64
+KEY_SECONDS_MAX = 300.0
+"""A process holds an unwrapped key this long at most; after an erasure this bounds its reach."""
+KEYS_MAX = 200_000
+"""Unwrapped keys in memory at most."""
+KEYS_BATCH_MAX = 500
+ERASED = "Erased"
+ALGORITHM = b"SIV"
+DEPLOYMENT = "deployment"
+
+M = TypeVar("M", bound=BaseModel)
+C = TypeVar("C", bound=Command)
+Offers = dict[tuple[str, str], bytes]
+"""(subject, class) -> a key made in memory, not yet durable."""
+
+
+def read_kek(path: Path) -> bytes:
+    """The key-encryption key: a 0600 file of 64 bytes, made when it is not there. Keep it outside
+    the data directory and its backups. Raises PermissionError when others may read it."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(made, "wb") as file:
+            file.write(os.urandom(KEY_BYTES))
+    if path.stat().st_mode & 0o077:
+        raise PermissionError("the key-encryption key's file must be readable by its owner alone")
+    return path.read_bytes()
+
+
+def key_id(subject: str, key_class: str) -> str:
+    return f"{subject}:{key_class}:1"
+
+
+class Refs:
+    """Random-looking references that a retry or a re-import finds again: 128 bits of HMAC."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+
+    def of(self, prefix: str, source: str) -> str:
+        mac = digest(self._secret, source.encode(), "sha256")[:16]
+        return prefix + b32encode(mac).decode().rstrip("=").lower()
+
+
+class Keyring:
+    """Keys in use. Opens and seals; what is forgotten reads as `Erased`."""
+
+    def __init__(
+        self, keys: Keys, kek: bytes, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._keys, self._wrap, self._now = keys, AESSIV(kek), monotonic
+        self._held: OrderedDict[str, tuple[AESSIV, float]] = OrderedDict()
+
+    async def refs(self) -> Refs:
+        """The deployment's own reference key, made once and never forgotten."""
+        made = os.urandom(KEY_BYTES)
+        key = (DEPLOYMENT, "ref")
+        stored = await self._keys.ensure({key: self._wrapped(key_id(*key), made)})
+        return Refs(self._unwrapped(stored[key].id, stored[key].wrapped))
+
+    async def sealed(self, command: C, subject: str) -> tuple[C, Offers]:
+        """The command with every personal field sealed, and the keys that are not durable yet: give
+        them to `ensure` before anything is appended. Raises Forgotten."""
+        classes = sorted({mark.key_class.value for _, mark in _marks(command)})
+        ids = {key_class: key_id(subject, key_class) for key_class in classes}
+        if any(self._cached(ident) is None for ident in ids.values()):
+            await self._fetch_subjects([subject])
+        offers: Offers = {}
+        ciphers: dict[str, AESSIV] = {}
+        for key_class, ident in ids.items():
+            cipher = self._cached(ident)
+            if cipher is None:
+                made = os.urandom(KEY_BYTES)
+                offers[subject, key_class] = made
+                cipher = AESSIV(made)
+            ciphers[key_class] = cipher
+        return _seal_model(command, subject, ciphers), offers
+
+    async def ensure(self, offers: Offers) -> bool:
+        """Makes the offered keys durable. False: another was there first, so seal again.
+        Raises Forgotten."""
+        if not offers:
+            return True
+        wrapped = {key: self._wrapped(key_id(*key), made) for key, made in offers.items()}
+        stored = await self._keys.ensure(wrapped)
+        ours = True
+        for key, found in stored.items():
+            self._hold(found.id, self._unwrapped(found.id, found.wrapped))
+            ours = ours and found.wrapped == wrapped[key]
+        return ours
+
+    async def prepare(self, subjects: Sequence[str], classes: Collection[KeyClass]) -> set[str]:
+        """Makes keys in bulk before many students are sealed; returns the forgotten ones."""
+        forgotten: set[str] = set()
+        for start in range(0, len(subjects), KEYS_BATCH_MAX):
+            part = subjects[start : start + KEYS_BATCH_MAX]
+            forgotten |= await self._fetch_subjects(part, strict=False)
+            missing = {
+                (subject, key_class.value): os.urandom(KEY_BYTES)
+                for subject in part
+                if subject not in forgotten
+                for key_class in classes
+                if self._cached(key_id(subject, key_class)) is None
+            }
+            await self.ensure(missing)
+        return forgotten
+
+    async def opened(self, value: Any) -> Any:
+        """JSON with every envelope replaced by its plaintext, or by `Erased`."""
+        await self._fetch({sealed.key for sealed in _envelopes(value)})
+        return self._open(value, None)
+
+    async def opened_event(self, event: Event, classes: Collection[KeyClass]) -> Event:
+        """The event with fields of these classes opened; what is forgotten stays sealed."""
+        data = event.model_dump(mode="json")
+        names = {key_class.value for key_class in classes}
+        wanted = {sealed.key for sealed in _envelopes(data) if sealed.key_class in names}
+        if not wanted:
+            return event
+        await self._fetch(wanted)
+        return type(event).model_validate(self._open(data, names))
+
+    async def known(self, events: Sequence[Event], classes: Collection[KeyClass]) -> None:
+        """Fetches the keys of many events at once, so that opening each asks nobody."""
+        names = {key_class.value for key_class in classes}
+        found = (_envelopes(event.model_dump(mode="json")) for event in events)
+        await self._fetch({s.key for some in found for s in some if s.key_class in names})
+
+    async def forget(self, subject: str, classes: Collection[str]) -> int:
+        """Destroys a student's keys (all classes when none are named). Never undone."""
+        count = await self._keys.forget(subject, classes)
+        for ident in [ident for ident in self._held if ident.startswith(f"{subject}:")]:
+            del self._held[ident]
+        return count
+
+    def _open(self, value: Any, classes: Collection[str] | None) -> Any:
+        if isinstance(value, dict):
+            sealed = Sealed.parse(value)
+            if sealed is None:
+                return {name: self._open(inner, classes) for name, inner in value.items()}
+            if classes is not None and sealed.key_class not in classes:
+                return value
+            cipher = self._cached(sealed.key)
+            if cipher is None:
+                return ERASED if classes is None else value
+            return _unseal(sealed, cipher)
+        if isinstance(value, list):
+            return [self._open(inner, classes) for inner in value]
+        return value
+
+    def _cached(self, ident: str) -> AESSIV | None:
+        found = self._held.get(ident)
+        if found is None:
+            return None
+        if found[1] <= self._now():
+            del self._held[ident]
+            return None
+        return found[0]
+
+    def _hold(self, ident: str, key: bytes) -> None:
+        self._held[ident] = (AESSIV(key), self._now() + KEY_SECONDS_MAX)
+        if len(self._held) > KEYS_MAX:
+            self._held.popitem(last=False)
+
+    async def _fetch(self, idents: set[str]) -> None:
+        """Gets what is not held; a destroyed key is asked for again each time."""
+        wanted = sorted(ident for ident in idents if self._cached(ident) is None)
+        for start in range(0, len(wanted), KEYS_BATCH_MAX):
+            found = await self._keys.get(wanted[start : start + KEYS_BATCH_MAX])
+            for ident, wrapped in found.items():
+                if wrapped is not None:
+                    self._hold(ident, self._unwrapped(ident, wrapped))
+
+    async def _fetch_subjects(self, subjects: Sequence[str], strict: bool = True) -> set[str]:
+        forgotten = set()
+        for subject, found in (await self._keys.held(subjects)).items():
+            if found is None:
+                if strict:
+                    raise Forgotten(subject)
+                forgotten.add(subject)
+                continue
+            for key in found:
+                self._hold(key.id, self._unwrapped(key.id, key.wrapped))
+        return forgotten
+
+    def _wrapped(self, ident: str, key: bytes) -> bytes:
+        return self._wrap.encrypt(key, [ident.encode()])
+
+    def _unwrapped(self, ident: str, wrapped: bytes) -> bytes:
+        try:
+            return self._wrap.decrypt(wrapped, [ident.encode()])
+        except InvalidTag:
+            raise PermissionError("the key-encryption key does not open this key store") from None
+
+
+def _marks(model: BaseModel) -> Iterator[tuple[str, Personal]]:
+    """Every personal field of a model and of the models within it."""
+    for name, field in type(model).model_fields.items():
+        mark = next((m for m in field.metadata if isinstance(m, Personal)), None)
+        value = getattr(model, name)
+        if mark is not None:
+            if value is not None:
+                yield name, mark
+        elif isinstance(value, BaseModel):
+            yield from _marks(value)
+        elif isinstance(value, tuple | list):
+            for inner in value:
+                if isinstance(inner, BaseModel):
+                    yield from _marks(inner)
+
+
+def _seal_model(model: M, subject: str, ciphers: Mapping[str, AESSIV]) -> M:
+    changed: dict[str, Any] = {}
+    for name, field in type(model).model_fields.items():
+        mark = next((m for m in field.metadata if isinstance(m, Personal)), None)
+        value = getattr(model, name)
+        if mark is not None:
+            if value is not None and not isinstance(value, Sealed):
+                changed[name] = _seal(value, name, subject, mark.key_class, ciphers)
+        elif isinstance(value, BaseModel):
+            changed[name] = _seal_model(value, subject, ciphers)
+        elif isinstance(value, tuple | list) and any(isinstance(v, BaseModel) for v in value):
+            changed[name] = type(value)(
+                _seal_model(inner, subject, ciphers) if isinstance(inner, BaseModel) else inner
+                for inner in value
+            )
+    return model.model_copy(update=changed) if changed else model
+
+
+def _seal(
+    value: Any, label: str, subject: str, key_class: KeyClass, ciphers: Mapping[str, AESSIV]
+) -> Sealed:
+    ident = key_id(subject, key_class)
+    bound = [ALGORITHM, ident.encode(), label.encode()]
+    cipher = ciphers[key_class.value].encrypt(canonical(plain(value)), bound)
+    return Sealed(ident, label, urlsafe_b64encode(cipher).decode().rstrip("="))
+
+
+def _unseal(sealed: Sealed, cipher: AESSIV) -> Any:
+    padded = sealed.cipher + "=" * (-len(sealed.cipher) % 4)
+    bound = [ALGORITHM, sealed.key.encode(), sealed.label.encode()]
+    return orjson.loads(cipher.decrypt(urlsafe_b64decode(padded), bound))
+
+
+def _envelopes(value: Any) -> Iterator[Sealed]:
+    if isinstance(value, dict):
+        sealed = Sealed.parse(value)
+        if sealed is not None:
+            yield sealed
+        else:
+            for inner in value.values():
+                yield from _envelopes(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _envelopes(inner)
+
+
+def plain(value: Any) -> Any:
+    """The one JSON form of a personal value: text in NFC, sets sorted, absent fields left out."""
+    if isinstance(value, str):
+        text = value.value if isinstance(value, Enum) else value
+        return unicodedata.normalize("NFC", text)
+    if isinstance(value, BaseModel):
+        return {
+            name: plain(inner)
+            for name in type(value).model_fields
+            if (inner := getattr(value, name)) is not None
+        }
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, dict):
+        return {str(name): plain(inner) for name, inner in value.items()}
+    if isinstance(value, set | frozenset):
+        return sorted((plain(inner) for inner in value), key=canonical)
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    return value
