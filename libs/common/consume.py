@@ -48,7 +48,14 @@ class Standing:
     _stored: dict[Place, Cursor] = field(default_factory=dict)
 
     def follows(self, delivery: Delivery) -> bool:
-        """Whether this is the next commit of its shard. Raises Fork."""
+        """Whether this is the next commit of its shard. Two histories halt the shard."""
+        try:
+            return self._follows(delivery)
+        except Fork:
+            self.halt(delivery, "fork")
+            return False
+
+    def _follows(self, delivery: Delivery) -> bool:
         commit = delivery.commit
         place = (commit.log, commit.shard)
         if commit.log not in self.logs or place in self.halted:
@@ -73,7 +80,7 @@ class Standing:
         self._moved.add(place)
 
     def halt(self, delivery: Delivery, reason: str) -> None:
-        """This shard stands still for this consumer; the service is not ready until a human acts."""
+        """This shard stands still for this consumer, and the service is not ready."""
         self.halted[delivery.commit.log, delivery.commit.shard] = reason
 
     def back(self, place: Place, last: Delivery | None) -> None:
@@ -104,8 +111,12 @@ class Standing:
             return ()
         return (Dep(Position(log, shard, cursor.seq), cursor.at),)
 
-    async def load(self, documents: Documents) -> None:
-        places = [(log, shard) for log in self.logs for shard in range(SHARDS)]
+    async def load(
+        self, documents: Documents, only: Collection[tuple[str, int]] | None = None
+    ) -> None:
+        """Takes the stored cursors; all of them, or those of these (log, shard)."""
+        every = [(log, shard) for log in self.logs for shard in range(SHARDS)]
+        places = every if only is None else [place for place in every if place in only]
         keys = {self._key(place): place for place in places}
         self._moved.clear()
         for key, doc in (await documents.get(CURSORS, keys)).items():

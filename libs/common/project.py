@@ -20,7 +20,7 @@ from libs.common.consume import (
     store,
 )
 from libs.common.errors import StoreAway
-from libs.common.messages import Recorded
+from libs.common.messages import Recorded, instant
 from libs.common.ports import Bus, Delivery, Doc, Documents, Put
 from libs.common.shapes import Projection, V
 
@@ -32,17 +32,18 @@ REBUILD_BATCH_MAX = 5_000
 
 @dataclass(eq=False)
 class Slot(Generic[V]):
-    """A document while it is folded."""
+    """A document while it is folded: the positions it has seen and the latest `at` of these."""
 
     view: V | None = None
     rev: int = 0
     pos: dict[str, int] = field(default_factory=dict)
+    at: str = ""
 
     @property
     def doc(self) -> Doc:
         if self.view is None:
-            return {"_pos": self.pos, "_gone": True}
-        return {**self.view.model_dump(mode="json"), "_pos": self.pos}
+            return {"_pos": self.pos, "_at": self.at, "_gone": True}
+        return {**self.view.model_dump(mode="json"), "_pos": self.pos, "_at": self.at}
 
 
 @dataclass(eq=False)
@@ -75,7 +76,8 @@ class Generation(Generic[V]):
                     known = self.slots[key]
                     if known.pos.get(source, 0) >= commit.seq:
                         continue
-                    slot = Slot(known.view, known.rev, {**known.pos, source: commit.seq})
+                    pos = {**known.pos, source: commit.seq}
+                    slot = Slot(known.view, known.rev, pos, max(known.at, instant(commit.at)))
                 slot.view = self.projection.fold(slot.view, entry, key)
                 changed[key] = slot
         return changed
@@ -92,7 +94,7 @@ class Generation(Generic[V]):
 
     def _slot(self, doc: Doc) -> Slot[V]:
         view = None if doc.get("_gone") else self.projection.view.model_validate(doc)
-        return Slot(view, doc["_rev"], dict(doc["_pos"]))
+        return Slot(view, doc["_rev"], dict(doc["_pos"]), doc["_at"])
 
     def trim(self, limit: int = DOCUMENTS_CACHED_MAX) -> None:
         while len(self.slots) > limit:

@@ -1,0 +1,91 @@
+"""A projection that lives in one process only: folded at start, never written.
+
+For views that open personal values (search by name) and for answers that must be as fresh as the
+log itself (what a consent covers, at the door).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Generic
+
+from libs.common.consume import WAIT_SECONDS, Healing, Standing, resume
+from libs.common.messages import Dep, Position
+from libs.common.ports import Bus, Delivery, Feed
+from libs.common.sealing import Keyring
+from libs.common.shapes import Projection, V
+
+BATCH_MAX = 500
+
+
+@dataclass(eq=False)
+class InMemory(Generic[V]):
+    """Personal fields of the key classes that the projection `opens` arrive opened in the fold;
+    what is forgotten stays sealed."""
+
+    projection: Projection[V]
+    keyring: Keyring
+    documents: dict[str, V] = field(default_factory=dict)
+    standing: Standing = field(init=False)
+    _feed: Feed | None = None
+
+    def __post_init__(self) -> None:
+        self.standing = Standing(self.projection.name, self.projection.logs)
+
+    def get(self, key: str) -> V | None:
+        return self.documents.get(key)
+
+    def values(self) -> Iterable[V]:
+        return self.documents.values()
+
+    def ended(self) -> float | None:
+        """The monotonic instant of the last moment known at which nothing was left to fold."""
+        return self._feed.ended() if self._feed is not None else None
+
+    def reached(self, positions: Iterable[Position]) -> bool:
+        return self.standing.reached(positions)
+
+    def seen(self, log: str, shard: int) -> tuple[Dep, ...]:
+        return self.standing.dep(log, shard)
+
+    async def run(self, bus: Bus) -> None:
+        """The supervised loop; goes on where it stood when it is started again."""
+        healing = Healing()
+        async with bus.subscribe(self.projection.logs, None) as feed:
+            await resume(feed, [self.standing])
+            self._feed = feed
+            try:
+                while True:
+                    batch = await feed.batch(BATCH_MAX, WAIT_SECONDS)
+                    if batch:
+                        await self._fold(batch)
+                    else:
+                        await healing.mend(feed, [self.standing])
+            finally:
+                self._feed = None
+
+    async def _fold(self, batch: list[Delivery]) -> None:
+        opens = self.projection.opens
+        if opens:
+            events = [entry.event for delivery in batch for entry in delivery.commit.recorded]
+            await self.keyring.known(events, opens)
+        for delivery in batch:
+            if not self.standing.follows(delivery):
+                continue
+            try:
+                for entry in delivery.commit.recorded:
+                    event: Any = entry.event
+                    if opens:
+                        event = await self.keyring.opened_event(event, opens)
+                    self._apply(entry._replace(event=event))
+            except ValueError as broken:  # folds are pure: failing once is failing always
+                self.standing.halt(delivery, type(broken).__name__)
+                continue
+            self.standing.advance(delivery)
+
+    def _apply(self, entry: Any) -> None:
+        for key in self.projection.keys(entry):
+            view = self.projection.fold(self.documents.get(key), entry, key)
+            if view is None:
+                self.documents.pop(key, None)
+            else:
+                self.documents[key] = view
