@@ -5,11 +5,11 @@ next one; a lone caller waits for nobody. Safe to retry for ever: a command has 
 """
 
 import asyncio
-import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from random import Random
 from typing import NamedTuple
 
 from libs.common.commit import NO_PREV, Commit, Draft, encode, shard_of
@@ -58,7 +58,7 @@ class Appender:
     log: str
     clock: Clock
     heard: list[Callable[[Sequence[Commit]], None]] = field(default_factory=list)
-    random: random.Random = field(default_factory=random.Random)
+    chance: Random = field(default_factory=Random)
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     _queue: deque[_Waiting] = field(default_factory=deque)
     _heads: dict[int, Commit | None] = field(default_factory=dict)
@@ -249,7 +249,7 @@ class Appender:
     async def _pause(self, tries: int) -> None:
         """Full jitter: writers that collided do not meet again."""
         limit = min(PAUSE_SECONDS_MAX, PAUSE_SECONDS_MIN * 2**tries)
-        await self.sleep(self.random.uniform(PAUSE_SECONDS_MIN, limit))
+        await self.sleep(self.chance.uniform(PAUSE_SECONDS_MIN, limit))
 
 
 def same_request(prior: Commit, request: str | None) -> bool:

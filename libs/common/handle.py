@@ -170,7 +170,7 @@ class Handler(Generic[S, C, E]):
         for _ in range(KEY_TRIES_MAX):
             sealed, offers = await self._sealed(command, subject)
             events = self.decider.decide(known.state, sealed)
-            if not events or await self._durable(offers):
+            if not events or not offers or await self._durable(offers):
                 return _Decided(events, request_hash(ask.path, sealed), subject)
         raise StoreAway("the student's keys do not settle")
 

@@ -37,7 +37,7 @@ class Woken:
 
 @dataclass(eq=False)
 class Relay:
-    """Publishes one log. `nexts[shard]` is the seq it will send next, `offsets` where that lands."""
+    """Publishes one log. `nexts[shard]` is the seq to send next, `offsets` where it will land."""
 
     store: EventStore
     bus: Bus

@@ -11,8 +11,9 @@ from typing import Any
 
 from libs.common.commit import NO_PREV, Commit, canonical, chained
 from libs.common.errors import Fork
+from libs.common.messages import View
 from libs.common.ports import LOG_BATCH_MAX, SHARDS, Doc, EventStore
-from libs.common.shapes import Decider, Projection, S, View
+from libs.common.shapes import Decider, Projection, S
 
 ENVELOPE = frozenset({"_id", "_rev", "_pos", "_at", "_gone"})
 """What a document carries for the machinery; hashes and comparisons leave it out."""

@@ -1,0 +1,1 @@
+"""The plumbing, piece by piece."""
