@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Generic, NamedTuple, Self, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Generic, NamedTuple, Self, TypeVar, Union, get_args
 from uuid import UUID
 
 from pydantic import (
@@ -88,7 +88,8 @@ class Personal:
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
         """Schema of the plaintext type, wrapped: an envelope passes where the context allows it."""
-        plain = handler.generate_schema(get_args(source)[0])
+        kinds = tuple(kind for kind in get_args(source) if kind is not Sealed)
+        plain = handler.generate_schema(Union[kinds])  # noqa: UP007 - made at run time
 
         def check(
             value: Any, inner: core_schema.ValidatorFunctionWrapHandler, info: ValidationInfo
@@ -100,7 +101,7 @@ class Personal:
                 if sealed.key_class != self.key_class:
                     raise PydanticCustomError("key_class", "sealed under another key class")
                 return sealed
-            if info.context is STORED:
+            if info.context is STORED and value is not None:
                 raise PydanticCustomError("not_sealed", "a personal field must be sealed")
             return inner(value)
 

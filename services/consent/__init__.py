@@ -1,1 +1,1 @@
-"""Who may decide for this student, and what may be shared with whom, until when."""
+"""Who may decide for a student, and what may be shared with whom, until when."""
