@@ -1,1 +1,1 @@
-"""From concern to closed loop: one kind of help for one need, and everything that befell it."""
+"""From a concern to a closed loop: who was asked to help, what they answered, what came of it."""
