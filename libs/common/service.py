@@ -1,0 +1,198 @@
+"""A service at work: its doors opened, its loops kept alive, its status told.
+
+What a service *is* stands in its `main.py` as one value; this page only runs it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from libs.common.append import Appender
+from libs.common.consume import Standing
+from libs.common.errors import Missing
+from libs.common.handle import Answer, Ask, Handler
+from libs.common.memory import InMemory
+from libs.common.messages import Command, instant
+from libs.common.ports import SHARDS, Bus, Clock, Documents, EventStore
+from libs.common.project import Generation, project
+from libs.common.react import Handle, Reacting, react
+from libs.common.relay import Relay
+from libs.common.sealing import Keyring, Refs
+from libs.common.shapes import Decider, Policy, Projection
+from libs.common.timers import ClockRow, Timers
+from libs.common.views import (
+    Views,
+    flip_when_caught_up,
+    heads,
+    live_generations,
+    next_generation,
+    read_alias,
+)
+
+API, RELAY, PROJECT = "api", "relay", "project"
+PARTS = (API, RELAY, PROJECT)
+FLIP_PAUSE_SECONDS = 0.05
+
+Loop = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """What a service is made of: pure values from its rooms."""
+
+    name: str
+    deciders: tuple[Decider[Any, Any, Any], ...]
+    projections: tuple[Projection[Any], ...]
+    memories: tuple[Projection[Any], ...]
+    policies: tuple[Policy[Any], ...]
+    clocks: Projection[ClockRow]
+    due: Callable[[ClockRow], Command]
+
+
+@dataclass(eq=False)
+class Running:
+    """A service with its doors open. `loops` is the list of arrows that must be kept alive."""
+
+    rooms: Rooms
+    store: EventStore
+    bus: Bus
+    documents: Documents
+    keyring: Keyring
+    refs: Refs
+    clock: Clock
+    parts: frozenset[str] = frozenset(PARTS)
+    relayed: bool = True
+    before: Callable[[Handle], Handle] = lambda handle: handle
+    appender: Appender = field(init=False)
+    handlers: dict[str, Handler[Any, Any, Any]] = field(init=False)
+    views: Views = field(init=False)
+    memories: dict[str, InMemory[Any]] = field(default_factory=dict)
+    generations: list[Generation[Any]] = field(default_factory=list)
+    reacting: list[Reacting] = field(default_factory=list)
+    timers: Timers = field(init=False)
+    relay: Relay = field(init=False)
+
+    def __post_init__(self) -> None:
+        name = self.rooms.name
+        self.appender = Appender(self.store, name, self.clock)
+        self.handlers = {
+            decider.category: Handler(decider, self.appender, self.keyring)
+            for decider in self.rooms.deciders
+        }
+        self.views = Views(self.documents)
+        self.timers = Timers(
+            self.views, self.rooms.clocks, self.rooms.due, self.handle, self.clock, name
+        )
+        self.relay = Relay(self.store, self.bus, name)
+        if API in self.parts:
+            self.memories = {
+                memory.name: InMemory(memory, self.keyring) for memory in self.rooms.memories
+            }
+        if PROJECT in self.parts:
+            self.reacting = [Reacting(policy) for policy in self.rooms.policies]
+
+    async def handle(self, ask: Ask[Any]) -> Answer:
+        """The one door for commands: the stream's category names the decider."""
+        handler = self.handlers.get(ask.stream.partition("/")[0])
+        if handler is None:
+            raise Missing
+        return await handler(ask)
+
+    async def loops(self) -> dict[str, Loop]:
+        """Name -> loop, of the parts that run in this process. Opens what they need first."""
+        name = self.rooms.name
+        found: dict[str, Loop] = {}
+        for memory in self.memories.values():
+            found[f"{name}.memory.{memory.projection.name}"] = _remembering(memory, self.bus)
+        if RELAY in self.parts and self.relayed:
+            self.appender.heard.append(self.relay.woken.hear)
+            found[f"{name}.relay"] = self.relay.run
+        if PROJECT in self.parts:
+            projections = (*self.rooms.projections, self.rooms.clocks)
+            self.generations = await live_generations(self.documents, projections)
+            found[f"{name}.project"] = self._project
+            found[f"{name}.flip"] = self._first_flips
+            found[f"{name}.react"] = self._react
+            found[f"{name}.timers"] = self.timers.run
+        return found
+
+    async def close(self) -> None:
+        """Everything that was asked gets its answer."""
+        for handler in self.handlers.values():
+            await handler.close()
+        await self.appender.close()
+
+    def not_ready(self) -> list[str]:
+        """Why this process should not be asked yet, or any more."""
+        reasons = [] if self.appender.fit() else ["log"]
+        for standing in self.standings():
+            reasons += [f"{standing.name}:{log}:{shard}" for log, shard in standing.halted]
+        return reasons
+
+    def standings(self) -> list[Standing]:
+        found = [generation.standing for generation in self.generations]
+        found += [reacting.standing for reacting in self.reacting]
+        return found + [memory.standing for memory in self.memories.values()]
+
+    async def status(self) -> dict[str, Any]:
+        """What the driver of a stepped clock compares: heads, sweeps and cursors."""
+        ends = [await self.store.head(shard) for shard in range(SHARDS)]
+        return {
+            "now": instant(self.clock.now()),
+            "swept": instant(self.timers.swept) if self.timers.swept else None,
+            "sweeps": PROJECT in self.parts,
+            "waiting": self.appender.waiting(),
+            "heads": {f"{self.rooms.name}:{end.shard}": end.seq for end in ends if end},
+            "logs": {standing.name: list(standing.logs) for standing in self.standings()},
+            "cursors": {standing.name: standing.seqs() for standing in self.standings()},
+        }
+
+    def stepped(self, now: datetime) -> None:
+        """The stepped clock has moved: what is due is asked at once."""
+        if now > (self.timers.swept or now):
+            self.timers.wake.set()
+
+    async def rebuild(self, projection: Projection[Any]) -> tuple[Generation[Any], Loop, Loop]:
+        """A new generation beside the live one: the loop that folds it, and the one that flips the
+        alias once it has reached the heads of now."""
+        generation = await next_generation(self.documents, projection)
+        targets = await heads(self.bus, projection.logs)
+        self.generations.append(generation)
+
+        async def fold() -> None:
+            group = f"{self.rooms.name}.{generation.kind}"
+            await project(self.bus, self.documents, group, [generation])
+
+        async def flip() -> None:
+            await flip_when_caught_up(self.documents, generation, targets, _pause)
+
+        return generation, fold, flip
+
+    async def _project(self) -> None:
+        await project(self.bus, self.documents, f"{self.rooms.name}.views", self.generations)
+
+    async def _react(self) -> None:
+        handle = self.before(self.handle)
+        await react(self.bus, self.documents, f"{self.rooms.name}.react", self.reacting, handle)
+
+    async def _first_flips(self) -> None:
+        """A view without an alias, or of another version, is shown once it has caught up."""
+        for generation in self.generations:
+            alias = await read_alias(self.documents, generation.projection.name)
+            if alias is None or generation.kind not in (alias.live, alias.previous):
+                targets = await heads(self.bus, generation.projection.logs)
+                await flip_when_caught_up(self.documents, generation, targets, _pause)
+        await asyncio.Event().wait()
+
+
+async def _pause() -> None:
+    await asyncio.sleep(FLIP_PAUSE_SECONDS)
+
+
+def _remembering(memory: InMemory[Any], bus: Bus) -> Loop:
+    async def run() -> None:
+        await memory.run(bus)
+
+    return run

@@ -1,0 +1,140 @@
+"""What is sealed opens with its key only, and never again once the key is forgotten."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from libs.common.adapters import open_keys
+from libs.common.commit import encode_event
+from libs.common.errors import Forgotten
+from libs.common.messages import Command, Event, Identity, KeyClass, Message, Notes, Record, Sealed
+from libs.common.ports import Keys
+from libs.common.sealing import Keyring, plain, read_kek
+
+KEK = b"k" * 64
+
+
+class Names(Message):
+    given: str
+    family: str
+
+
+class Welcome(Command):
+    names: Identity[Names]
+    words: Record[frozenset[str]]
+    remark: Notes[str] | None = None
+
+
+class GuestWelcomed(Event):
+    names: Identity[Names]
+
+
+@pytest.fixture
+async def keys(tmp_path: Path) -> AsyncIterator[Keys]:
+    async with open_keys(f"sqlite:///{tmp_path}/keys.db") as opened:
+        yield opened
+
+
+ANA = Welcome(names=Names(given="Ana", family="Díaz"), words=frozenset({"b", "a"}))
+
+
+async def sealed_ana(ring: Keyring, subject: str = "stu_1") -> Welcome:
+    command, offers = await ring.sealed(ANA, subject)
+    assert await ring.ensure(offers)
+    return command
+
+
+async def test_equal_values_of_one_student_are_sealed_to_equal_bytes(keys: Keys) -> None:
+    one, other = Keyring(keys, KEK), Keyring(keys, KEK)
+    assert await sealed_ana(one) == await sealed_ana(other)
+    assert (await sealed_ana(one, "stu_2")).names != (await sealed_ana(one)).names
+
+
+async def test_what_was_sealed_opens_at_the_edge(keys: Keys) -> None:
+    ring = Keyring(keys, KEK)
+    command = await sealed_ana(ring)
+    assert isinstance(command.names, Sealed)
+    opened = await ring.opened(command.model_dump(mode="json"))
+    assert opened["names"] == {"given": "Ana", "family": "Díaz"}
+    assert opened["words"] == ["a", "b"]
+
+
+async def test_a_forgotten_student_reads_as_erased_and_is_never_sealed_again(keys: Keys) -> None:
+    ring = Keyring(keys, KEK)
+    command = await sealed_ana(ring)
+    await ring.forget("stu_1", ())
+    opened = await ring.opened(command.model_dump(mode="json"))
+    assert opened["names"] == "Erased"
+    with pytest.raises(Forgotten):
+        await Keyring(keys, KEK).sealed(ANA, "stu_1")
+    event = GuestWelcomed(names=command.names)
+    assert await ring.opened_event(event, {KeyClass.IDENTITY}) == event
+
+
+async def test_a_key_in_memory_is_held_for_five_minutes_at_most(keys: Keys) -> None:
+    now = [0.0]
+    ring, other = Keyring(keys, KEK, lambda: now[0]), Keyring(keys, KEK)
+    body = (await sealed_ana(ring)).model_dump(mode="json")
+    await other.forget("stu_1", ())
+    assert (await ring.opened(body))["names"] != "Erased"
+    now[0] = 301.0
+    assert (await ring.opened(body))["names"] == "Erased"
+
+
+async def test_two_processes_that_make_a_key_at_once_agree_on_one(keys: Keys) -> None:
+    one, other = Keyring(keys, KEK), Keyring(keys, KEK)
+    (first, ours), (second, theirs) = await asyncio.gather(
+        one.sealed(ANA, "stu_1"), other.sealed(ANA, "stu_1")
+    )
+    assert first.names != second.names
+    assert await one.ensure(ours)
+    assert not await other.ensure(theirs)
+    assert await other.sealed(ANA, "stu_1") == (first, {})
+
+
+async def test_only_asked_for_classes_are_opened_in_an_event(keys: Keys) -> None:
+    ring = Keyring(keys, KEK)
+    event = GuestWelcomed(names=(await sealed_ana(ring)).names)
+    encode_event(event)
+    opened = await ring.opened_event(event, {KeyClass.IDENTITY})
+    assert opened == GuestWelcomed(names=Names(given="Ana", family="Díaz"))
+    assert await ring.opened_event(event, {KeyClass.NOTES}) == event
+
+
+async def test_references_are_found_again_by_every_process(keys: Keys) -> None:
+    one = await Keyring(keys, KEK).refs()
+    other = await Keyring(keys, KEK).refs()
+    assert one.of("stu_", "s-1") == other.of("stu_", "s-1")
+    assert one.of("stu_", "s-1") != one.of("stu_", "s-2")
+    assert len(one.of("stu_", "s-1")) == len("stu_") + 26
+
+
+async def test_another_key_encryption_key_opens_nothing(keys: Keys) -> None:
+    await sealed_ana(Keyring(keys, KEK))
+    with pytest.raises(PermissionError):
+        await Keyring(keys, b"x" * 64).sealed(ANA, "stu_1")
+
+
+async def test_keys_are_made_in_bulk_but_not_for_the_forgotten(keys: Keys) -> None:
+    ring = Keyring(keys, KEK)
+    await sealed_ana(ring, "stu_gone")
+    await ring.forget("stu_gone", ())
+    subjects = [f"stu_{number}" for number in range(1_200)] + ["stu_gone"]
+    assert await ring.prepare(subjects, {KeyClass.IDENTITY, KeyClass.RECORD}) == {"stu_gone"}
+    _, offers = await ring.sealed(ANA, "stu_700")
+    assert offers == {}
+
+
+def test_text_is_composed_and_sets_are_sorted_before_sealing() -> None:
+    assert plain({"x": "e\u0301"}) == {"x": "\u00e9"}
+    assert plain(frozenset({"b", "a"})) == ["a", "b"]
+
+
+def test_the_key_encryption_key_is_for_its_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "sub" / "kek"
+    assert read_kek(path) == read_kek(path)
+    path.chmod(0o644)
+    with pytest.raises(PermissionError):
+        read_kek(path)
