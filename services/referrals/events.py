@@ -227,8 +227,11 @@ class ReferralHeld(About, Event):
 
 
 class ReferralResumed(About, Event):
+    """`to` is the code of the situation it goes back to."""
+
     grant: Ref
     version: int
+    to: Code
 
 
 class ReferralSent(About, Event):
