@@ -1,0 +1,270 @@
+"""The bus on Kafka: one topic a log, one partition a shard, one record a commit, kept for ever."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from urllib.parse import urlsplit
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, ProducerClosed, TopicAlreadyExistsError, for_code
+from aiokafka.producer.message_accumulator import BatchBuilder
+
+from libs.common.adapters.kafka_feed import KafkaFeed, feeding
+from libs.common.commit import Commit, parse
+from libs.common.errors import StoreAway
+from libs.common.messages import instant
+from libs.common.ports import SHARDS, Feed
+
+BATCH_BYTES_MAX = 1_000_000
+"""Below the broker's own limit for one batch, 1,048,588 bytes."""
+PUBLISH_SECONDS_MAX = 20.0
+TOPIC_SECONDS_MAX = 20.0
+TAIL_SECONDS_MAX = 20.0
+STOP_SECONDS_MAX = 5.0
+POLL_SECONDS = 0.05
+TAIL_RECORDS_MAX = 1_000
+REPLICAS = 3
+TOPIC_EXISTS = TopicAlreadyExistsError.errno
+
+# While a broker is away its client logs hundreds of errors a second. Whoever uses this bus hears of
+# it by StoreAway, once.
+logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+
+class KafkaBus:
+    """`kafka://host:port,host:port`. Belongs to the event loop in which it is first used."""
+
+    def __init__(
+        self, url: str, prefix: str, replicas: int | None = None, in_sync: int | None = None
+    ) -> None:
+        """`replicas` of a new topic: 3, or 1 where there is a single broker; `in_sync` of them must
+        have a commit before it counts as published: all but one."""
+        self._servers = urlsplit(url).netloc
+        self._prefix = prefix
+        self._replicas, self._in_sync = replicas, in_sync
+        self._topics: set[str] = set()
+        self._producer: AIOKafkaProducer | None = None
+        self._lock = asyncio.Lock()
+        self._stopping: set[asyncio.Task[None]] = set()
+
+    async def publish(self, log: str, shard: int, commits: Sequence[Commit]) -> int:
+        """In order, durable on return; the offset of the first. One caller a shard at a time.
+
+        Any error costs the producer, because a failed send would poison all that come after it on
+        its partition. Then commits may or may not be there: read the tail, and publish again.
+        """
+        topic = await self._topic(log)
+        producer: AIOKafkaProducer | None = None
+        try:
+            async with asyncio.timeout(PUBLISH_SECONDS_MAX):
+                producer = await self._started()
+                # Two awaits: the first until the batch is taken, the second until it is durable.
+                offsets = [
+                    (await (await producer.send_batch(batch, topic, partition=shard))).offset
+                    for batch in _batches(producer, commits)
+                ]
+        except BaseException as error:
+            self._abandon(producer)
+            if isinstance(error, KafkaError | TimeoutError | OSError):
+                raise StoreAway(f"Kafka took no commits: {type(error).__name__}") from error
+            raise
+        return int(offsets[0])
+
+    async def tail(self, log: str, shard: int) -> tuple[Commit, int] | None:
+        """The last commit that was reached without a jump in seq, and the next offset.
+
+        Looks at the last records only, not at the very last: that may be a late duplicate.
+        """
+        partition = TopicPartition(await self._topic(log), shard)
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._servers, enable_auto_commit=False, auto_offset_reset="earliest"
+        )
+        reached: tuple[int, bytes] | None = None
+        try:
+            async with asyncio.timeout(TAIL_SECONDS_MAX):
+                await consumer.start()
+                end = (await consumer.end_offsets([partition]))[partition]
+                start = position = max(0, end - TAIL_RECORDS_MAX)
+                if start < end:
+                    consumer.assign([partition])
+                    consumer.seek(partition, start)
+                while position < end:
+                    records = await consumer.getmany(timeout_ms=int(TAIL_SECONDS_MAX * 1_000))
+                    for record in records.get(partition, ()):
+                        reached = _reached(reached, record, start == 0)
+                        position = record.offset + 1
+        except (KafkaError, TimeoutError, OSError) as error:
+            raise StoreAway(f"Kafka gave no tail: {type(error).__name__}") from error
+        finally:
+            await stop(consumer)
+        return None if reached is None else (parse(reached[1]), end)
+
+    def subscribe(
+        self, logs: Collection[str], group: str | None
+    ) -> AbstractAsyncContextManager[Feed]:
+        return self._subscribed(logs, group)
+
+    async def close(self) -> None:
+        """Ends within seconds also when Kafka is away; nothing that was promised is pending."""
+        self._abandon(self._producer)
+        while self._stopping:
+            await asyncio.wait(self._stopping)
+
+    @asynccontextmanager
+    async def _subscribed(
+        self, logs: Collection[str], group: str | None
+    ) -> AsyncIterator[KafkaFeed]:
+        topics = {await self._topic(log): log for log in logs}
+        name = None if group is None else f"{self._prefix}.{group}"
+        async with feeding(self._servers, topics, name) as feed:
+            yield feed
+
+    async def _started(self) -> AIOKafkaProducer:
+        async with self._lock:
+            if self._producer is None:
+                producer = AIOKafkaProducer(
+                    bootstrap_servers=self._servers,
+                    acks="all",
+                    enable_idempotence=True,
+                    max_batch_size=BATCH_BYTES_MAX,
+                )
+                try:
+                    await producer.start()
+                except BaseException:
+                    self._abandon(producer)
+                    raise
+                self._producer = producer
+            return self._producer
+
+    def _abandon(self, producer: AIOKafkaProducer | None) -> None:
+        if producer is None:
+            return
+        # An idempotent batch never expires, so stop() would wait for it for ever: fail it first.
+        producer._message_accumulator.fail_all(ProducerClosed())
+        task = asyncio.create_task(stop(producer))
+        if self._producer is producer:
+            self._producer = None
+        self._stopping.add(task)
+        task.add_done_callback(self._stopping.discard)
+
+    async def _topic(self, log: str) -> str:
+        """The log's topic, made when it is not there."""
+        topic = f"{self._prefix}.{log}.commits"
+        if topic not in self._topics:
+            try:
+                async with asyncio.timeout(TOPIC_SECONDS_MAX):
+                    await self._make(topic)
+            except (KafkaError, TimeoutError, OSError) as error:
+                raise StoreAway(f"Kafka has no topic {topic}: {type(error).__name__}") from error
+            self._topics.add(topic)
+        return topic
+
+    async def _make(self, topic: str) -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._servers)
+        try:
+            await admin.start()
+            while not await _whole(admin, topic):
+                brokers = len((await admin.describe_cluster())["brokers"])
+                await _create(
+                    admin, topic, self._replicas or (1 if brokers == 1 else REPLICAS), self._in_sync
+                )
+                await asyncio.sleep(POLL_SECONDS)  # until its brokers have heard of it
+        finally:
+            await stop(admin)
+
+
+def headers(commit: Commit) -> list[tuple[str, bytes]]:
+    """What a reader may filter by without decoding the value, and one CloudEvent in binary mode."""
+    body = commit.content
+    texts = {
+        "seq": str(commit.seq),
+        "hash": commit.hash,
+        "types": ",".join(commit.types),
+        "first": str(commit.first),
+        "last": str(commit.last),
+        "command": str(commit.command),
+        "correlation": body.get("correlation"),
+        "cause": body.get("cause"),
+        "traceparent": body.get("trace"),
+        "ce_specversion": "1.0",
+        "ce_id": str(commit.position),
+        "ce_source": f"/{commit.log}",
+        "ce_subject": commit.stream,
+        "ce_type": "alliance.commit.v1",
+        "ce_time": instant(commit.at),
+        "content-type": "application/json",
+    }
+    return [(name, text.encode()) for name, text in texts.items() if text is not None]
+
+
+def topic_settings(in_sync: int) -> dict[str, str]:
+    return {
+        "cleanup.policy": "delete",
+        "retention.ms": "-1",
+        "retention.bytes": "-1",
+        "min.insync.replicas": str(in_sync),
+        "unclean.leader.election.enable": "false",
+        "message.timestamp.type": "CreateTime",
+        # A log played over a past year would start a new file for each of its weeks.
+        "segment.ms": str(10 * 365 * 24 * 3_600_000),
+    }
+
+
+async def stop(client: AIOKafkaProducer | AIOKafkaConsumer | AIOKafkaAdminClient) -> None:
+    """Without a limit a client's own ending can wait for ever for a broker that is away."""
+    ending = client.close if isinstance(client, AIOKafkaAdminClient) else client.stop
+    with suppress(KafkaError, TimeoutError, OSError):
+        async with asyncio.timeout(STOP_SECONDS_MAX):
+            await ending()
+
+
+async def _whole(admin: AIOKafkaAdminClient, topic: str) -> bool:
+    """Whether the topic is there with a leader for every shard."""
+    # Asks for all: asked for a topic by its name, some brokers make it, in their own way.
+    found = [each for each in await admin.describe_topics() if each["topic"] == topic]
+    partitions = found[0]["partitions"] if found else []
+    if not partitions or any(part["leader"] < 0 for part in partitions):
+        return False
+    if len(partitions) != SHARDS:
+        raise ValueError(f"topic {topic} has {len(partitions)} partitions, not {SHARDS}")
+    return True
+
+
+async def _create(
+    admin: AIOKafkaAdminClient, topic: str, replicas: int, in_sync: int | None
+) -> None:
+    settings = topic_settings(in_sync or max(1, replicas - 1))
+    made = await admin.create_topics([NewTopic(topic, SHARDS, replicas, topic_configs=settings)])
+    for _, code, *_ in made.topic_errors:  # it does not raise
+        if code not in (0, TOPIC_EXISTS):
+            raise for_code(code)()
+
+
+def _batches(producer: AIOKafkaProducer, commits: Sequence[Commit]) -> list[BatchBuilder]:
+    """Built by hand and closed, so that nothing else gets into them."""
+    batches: list[BatchBuilder] = []
+    for commit in commits:
+        record = {
+            "timestamp": int(commit.at.timestamp() * 1_000),
+            "key": commit.stream.encode(),
+            "value": commit.body,
+            "headers": headers(commit),
+        }
+        if not batches or batches[-1].append(**record) is None:
+            batches.append(producer.create_batch())
+            batches[-1].append(**record)
+    for batch in batches:
+        batch.close()
+    return batches
+
+
+def _reached(
+    last: tuple[int, bytes] | None, record: ConsumerRecord, from_start: bool
+) -> tuple[int, bytes] | None:
+    """The later of the two (seq, body) when it follows without a jump; the first one looked at
+    always does, unless it is the topic's first and not the log's."""
+    seq = int(dict(record.headers)["seq"])
+    follows = seq == last[0] + 1 if last else seq == 1 or not from_start
+    return (seq, record.value) if follows else last
