@@ -1,0 +1,199 @@
+"""A student comes, changes school, leaves, comes of age, is erased."""
+
+from collections.abc import Iterable
+
+from services.consent.decider.commands import (
+    Enroll,
+    NoteErased,
+    OrderErasure,
+    PassRights,
+    RecordLeaving,
+    TakeRoster,
+)
+from services.consent.decider.guardians import listed_guardians
+from services.consent.decider.refusals import refused
+from services.consent.decider.states import (
+    NO_GUARDIANS,
+    Asked,
+    Case,
+    Cases,
+    Declined,
+    Disputed,
+    Ended,
+    Enrolled,
+    Erased,
+    File,
+    Left,
+    Open,
+    Student,
+    Unasked,
+    Unknown,
+    own_name,
+)
+from services.consent.events import (
+    Cause,
+    ConsentEvent,
+    ConsentExpired,
+    RequestWithdrawn,
+    RightsPassed,
+    StudentChanged,
+    StudentEnrolled,
+    StudentErased,
+    StudentErasureOrdered,
+    StudentLeft,
+    StudentMoved,
+)
+
+
+def enroll(state: Student, command: Enroll | TakeRoster) -> list[ConsentEvent]:
+    match state:
+        case Unknown() | Left():
+            return [
+                StudentEnrolled(
+                    student=command.student,
+                    school=command.school,
+                    names=command.names,
+                    birth_date=command.birth_date,
+                    grade=command.grade,
+                    language=command.language,
+                    roster_id=command.roster_id,
+                )
+            ]
+        case Enrolled(file=file, cases=cases):
+            return [*_changed(file, command), *_moved(file, cases, command)]
+        case Erased():
+            raise refused("erased")
+
+
+def take_roster(state: Student, command: TakeRoster) -> list[ConsentEvent]:
+    """The student and the guardians, one after the other in one commit."""
+    match state:
+        case Unknown():
+            known = NO_GUARDIANS
+        case Enrolled(file=file) | Left(file=file):
+            known = file.guardians
+        case Erased():
+            raise refused("erased")
+    guardians = listed_guardians(command.student, known, command.guardians)
+    return [*enroll(state, command), *guardians]
+
+
+def record_leaving(state: Student, command: RecordLeaving) -> list[ConsentEvent]:
+    match state:
+        case Unknown():
+            raise refused("unknown-student")
+        case Enrolled(file=file, cases=cases):
+            left = StudentLeft(student=file.student, school=file.school, reason=command.reason)
+            return [left, *_all_end(cases.values(), file.student, Cause.LEFT)]
+        case Left() | Erased():
+            return []
+
+
+def order_erasure(state: Student, command: OrderErasure) -> list[ConsentEvent]:
+    match state:
+        case Unknown():
+            raise refused("unknown-student")
+        case Enrolled(file=file, cases=cases) | Left(file=file, cases=cases):
+            by = command.stamp.actor.sub
+            if by == command.approver:
+                raise refused("same-person")
+            if not command.approved:
+                raise refused("not-approved")
+            if command.on_hold:
+                raise refused("record-on-hold")
+            ordered = StudentErasureOrdered(student=file.student, by=by, approver=command.approver)
+            return [ordered, *_all_end(cases.values(), file.student, Cause.ERASED)]
+        case Erased():
+            return []
+
+
+def note_erased(state: Student, command: NoteErased) -> list[ConsentEvent]:
+    match state:
+        case Unknown():
+            raise refused("unknown-student")
+        case Enrolled() | Left():
+            return []
+        case Erased(student=student, noted=noted):
+            if noted:
+                return []
+            erased = StudentErased(
+                student=student,
+                classes=command.classes,
+                keys=command.keys,
+                horizon=command.horizon,
+            )
+            return [erased]
+
+
+def pass_rights(state: Student, command: PassRights) -> list[ConsentEvent]:
+    """What guardians allowed ends; what the student allowed stays."""
+    match state:
+        case Unknown() | Erased():
+            return []
+        case Enrolled(file=file, cases=cases) | Left(file=file, cases=cases):
+            if file.passed or not command.of_age:
+                return []
+            passed = RightsPassed(student=file.student)
+            own = own_name(file.student)
+            given = [c for c in cases.values() if isinstance(c, Open) and c.signer != own]
+            return [passed, *_all_end(given, file.student, Cause.RIGHTS_PASSED)]
+
+
+def _changed(file: File, command: Enroll | TakeRoster) -> list[ConsentEvent]:
+    changed = StudentChanged(
+        student=file.student,
+        names=command.names,
+        birth_date=command.birth_date,
+        grade=command.grade,
+        language=command.language,
+        roster_id=command.roster_id,
+    )
+    known = StudentChanged(
+        student=file.student,
+        names=file.names,
+        birth_date=file.birth_date,
+        grade=file.grade,
+        language=file.language,
+        roster_id=file.roster_id,
+    )
+    return [] if changed == known else [changed]
+
+
+def _moved(file: File, cases: Cases, command: Enroll | TakeRoster) -> list[ConsentEvent]:
+    if file.school == command.school:
+        return []
+    waiting = sorted(g for g, case in cases.items() if isinstance(case, Asked | Disputed))
+    moved = StudentMoved(student=file.student, school=command.school, waiting=tuple(waiting))
+    return [moved]
+
+
+def _all_end(cases: Iterable[Case], student: str, cause: Cause) -> list[ConsentEvent]:
+    return [event for case in cases for event in end(case, student, cause)]
+
+
+def end(case: Case, student: str, cause: Cause) -> list[ConsentEvent]:
+    """Whatever the situation, it is over without anybody's no."""
+    match case:
+        case Unasked() | Ended():
+            return []
+        case Asked(request=request) | Disputed(request=request) | Declined(request=request):
+            withdrawn = RequestWithdrawn(
+                student=student,
+                grant=request.grant,
+                referral=request.referral,
+                recipient=request.terms.recipient,
+                holder=request.terms.holder,
+                cause=cause,
+            )
+            return [withdrawn]
+        case Open(request=request, version=version):
+            expired = ConsentExpired(
+                student=student,
+                grant=request.grant,
+                referral=request.referral,
+                version=version,
+                recipient=request.terms.recipient,
+                holder=request.terms.holder,
+                cause=cause,
+            )
+            return [expired]

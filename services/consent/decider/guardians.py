@@ -1,0 +1,125 @@
+"""The adults of a student, and from when until when each may decide."""
+
+from collections.abc import Iterable, Mapping
+
+from services.consent.decider.commands import (
+    GUARDIANS_MAX,
+    AddGuardian,
+    ChangeGuardian,
+    EndGuardian,
+    RosterGuardian,
+)
+from services.consent.decider.refusals import refused
+from services.consent.decider.states import Enrolled, Erased, File, Guardian, Left, Student, Unknown
+from services.consent.events import (
+    ConsentEvent,
+    GuardianAdded,
+    GuardianChanged,
+    GuardianEnded,
+    Source,
+)
+
+
+def add_guardian(state: Student, command: AddGuardian) -> list[ConsentEvent]:
+    match state:
+        case Unknown():
+            raise refused("unknown-student")
+        case Enrolled(file=file) | Left(file=file):
+            known = file.guardians.get(command.guardian)
+            if known is not None:
+                return _changed(file.student, command.guardian, known, _by_hand(command))
+            if len(file.guardians) >= GUARDIANS_MAX:
+                raise refused("too-many-guardians")
+            return [_added(file.student, command.guardian, _by_hand(command))]
+        case Erased():
+            raise refused("erased")
+
+
+def change_guardian(state: Student, command: ChangeGuardian) -> list[ConsentEvent]:
+    match state:
+        case Unknown():
+            raise refused("unknown-student")
+        case Enrolled(file=file) | Left(file=file):
+            known = file.guardians.get(command.guardian)
+            if known is None:
+                raise refused("unknown-guardian")
+            return _changed(file.student, command.guardian, known, _by_hand(command))
+        case Erased():
+            raise refused("erased")
+
+
+def end_guardian(state: Student, command: EndGuardian) -> list[ConsentEvent]:
+    match state:
+        case Unknown():
+            raise refused("unknown-student")
+        case Enrolled(file=file) | Left(file=file):
+            return _ended(file, command.guardian)
+        case Erased():
+            raise refused("erased")
+
+
+def listed_guardians(
+    student: str, known: Mapping[str, Guardian], listed: Iterable[RosterGuardian]
+) -> list[ConsentEvent]:
+    """Adds, changes and ends so that the roster's guardians are as it lists them. An authority that
+    was settled by hand stays, and whoever was added by hand is not ended."""
+    events: list[ConsentEvent] = []
+    names = set()
+    for entry in listed:
+        names.add(entry.guardian)
+        before = known.get(entry.guardian)
+        if before is None:
+            events.append(_added(student, entry.guardian, _by_roster(entry)))
+        else:
+            events += _changed(student, entry.guardian, before, _updated(before, entry))
+    return events + [
+        GuardianEnded(student=student, guardian=guardian)
+        for guardian, before in known.items()
+        if guardian not in names and before.source is Source.ROSTER
+    ]
+
+
+def _by_hand(command: AddGuardian | ChangeGuardian) -> Guardian:
+    return Guardian(
+        names=command.names,
+        relation=command.relation,
+        contact=command.contact,
+        authority=command.authority,
+        starts=command.starts,
+        until=command.until,
+        order=command.order,
+        source=Source.HAND,
+    )
+
+
+def _by_roster(entry: RosterGuardian) -> Guardian:
+    return Guardian(
+        names=entry.names,
+        relation=entry.relation,
+        contact=entry.contact,
+        authority=entry.authority,
+        source=Source.ROSTER,
+    )
+
+
+def _updated(before: Guardian, entry: RosterGuardian) -> Guardian:
+    if before.source is Source.ROSTER:
+        return _by_roster(entry)
+    about = {"names": entry.names, "relation": entry.relation, "contact": entry.contact}
+    return before.model_copy(update=about)
+
+
+def _added(student: str, guardian: str, about: Guardian) -> GuardianAdded:
+    return GuardianAdded(student=student, guardian=guardian, **dict(about))
+
+
+def _changed(student: str, guardian: str, before: Guardian, after: Guardian) -> list[ConsentEvent]:
+    if before == after:
+        return []
+    return [GuardianChanged(student=student, guardian=guardian, **dict(after))]
+
+
+def _ended(file: File, guardian: str) -> list[ConsentEvent]:
+    if guardian not in file.guardians:
+        return []
+    return [GuardianEnded(student=file.student, guardian=guardian)]
