@@ -141,9 +141,9 @@ def encode_event(event: Event) -> bytes:
 
 
 def decode_event(name: str, v: int, data: dict[str, Any]) -> Event | None:
-    """The one decoder: upcast step by step, then parse. None for a type this process has not."""
+    """The one decoder: upcast step by step, then parse. None for what this build has not."""
     known = REGISTRY.get(name)
-    if known is None:
+    if known is None or v > known.v:
         return None
     while v < known.v:
         data, v = UPCASTERS[name, v](data), v + 1
