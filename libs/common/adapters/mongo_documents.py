@@ -1,0 +1,190 @@
+"""Read models, cursors and aliases on MongoDB: one collection a kind, every write guarded."""
+
+from collections.abc import Collection, Iterable, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from pymongo import ASCENDING, DESCENDING, IndexModel, InsertOne, ReplaceOne
+from pymongo.errors import BulkWriteError, OperationFailure
+
+from libs.common.adapters.mongo import COMMITS, DUPLICATE_KEY, Mongo, reaching
+from libs.common.ports import PAGE_MAX, Doc, Page, Put, Query, Scalar
+
+if TYPE_CHECKING:
+    from motor.motor_asyncio import AsyncIOMotorClientSession as Session
+
+KEYS_MAX = 1_000
+"""Documents asked for at once."""
+TEXT_LOWEST, TEXT_HIGHEST = "", "\U0010ffff"
+
+
+class MongoDocuments:
+    """Beside the log in its service's database. A kind is the name of a collection."""
+
+    def __init__(self, mongo: Mongo, service: str) -> None:
+        self._mongo = mongo
+        self._database = mongo.database(service)
+        self._indexes: dict[str, set[tuple[str, ...]]] = {}
+
+    async def prepare(self, kind: str, indexes: Sequence[tuple[str, ...]]) -> None:
+        """Creates what is needed; before anything is put. Doing it again is nothing."""
+        if kind == COMMITS:
+            raise ValueError("the log's own collection is no kind")
+        wanted = [
+            IndexModel([(name, ASCENDING) for name in (*fields, "_id")], name=",".join(fields))
+            for fields in indexes
+        ]
+        if wanted:
+            with reaching():
+                await self._database[kind].create_indexes(wanted)
+        self._indexes[kind] = {(), *indexes}
+
+    async def get(self, kind: str, keys: Collection[str]) -> dict[str, Doc]:
+        wanted = list(keys)
+        found: dict[str, Doc] = {}
+        for start in range(0, len(wanted), KEYS_MAX):
+            query = {"_id": {"$in": wanted[start : start + KEYS_MAX]}}
+            with reaching():
+                rows = await self._database[kind].find(query).to_list(None)
+            found.update((row["_id"], row) for row in rows)
+        return found
+
+    async def find(self, kind: str, query: Query) -> Page:
+        """Raises ValueError for a shape that no declared index serves."""
+        await self._check(kind, query)
+        limit = min(query.limit, PAGE_MAX)
+        way = DESCENDING if query.descending else ASCENDING
+        order = [(name, way) for name in (*query.order, "_id")]
+        cursor = self._database[kind].find(_filter(query)).sort(order).limit(limit + 1)
+        with reaching():
+            docs: list[Doc] = await cursor.to_list(None)
+        if len(docs) <= limit:
+            return Page(docs, None)
+        last = docs[limit - 1]
+        return Page(docs[:limit], tuple(last.get(name) for name in (*query.order, "_id")))
+
+    async def put(self, puts: Sequence[Put]) -> list[bool]:
+        """Each guarded on its own; False = lost the race.
+
+        Many go as one transaction: it is synced once, and where all guards hold it is the same.
+        """
+        if len(puts) > 1 and self._mongo.level == "majority" and await self._put_at_once(puts):
+            return [True] * len(puts)
+        won: dict[int, bool] = {}
+        for kind, some in _by_kind(puts):
+            won.update(await self._put_each(kind, some))
+        return [won[number] for number in range(len(puts))]
+
+    async def drop(self, kind: str) -> None:
+        with reaching():
+            await self._database[kind].drop()
+        self._indexes.pop(kind, None)
+
+    async def _put_at_once(self, puts: Sequence[Put]) -> bool:
+        """False: some guard does not hold, or others write here; nothing was done."""
+        with reaching():
+            async with await self._mongo.client.start_session() as session:
+                session.start_transaction()
+                try:
+                    if await self._guards_hold(puts, session):
+                        await session.commit_transaction()
+                        return True
+                except OperationFailure as error:  # a duplicate, or a conflict with another writer
+                    if error.has_error_label("UnknownTransactionCommitResult"):
+                        raise
+        return False  # leaving the session has undone it
+
+    async def _guards_hold(self, puts: Sequence[Put], session: "Session") -> bool:
+        for kind, some in _by_kind(puts):
+            writes = [_write(put) for _, put in some]
+            done = await self._database[kind].bulk_write(writes, ordered=False, session=session)
+            if done.inserted_count + done.matched_count != len(some):
+                return False
+        return True
+
+    async def _put_each(self, kind: str, puts: Sequence[tuple[int, Put]]) -> dict[int, bool]:
+        """The server counts the replaced ones without naming them: who is in doubt is read again.
+        A document that already holds what we wanted to write counts as written by us."""
+        failed: set[int] = set()
+        with reaching():
+            try:
+                done = await self._database[kind].bulk_write(
+                    [_write(put) for _, put in puts], ordered=False
+                )
+                matched = done.matched_count
+            except BulkWriteError as error:
+                if any(each["code"] != DUPLICATE_KEY for each in error.details["writeErrors"]):
+                    raise
+                failed = {each["index"] for each in error.details["writeErrors"]}
+                matched = error.details["nMatched"]
+        won = {number: at not in failed for at, (number, _) in enumerate(puts)}
+        replaced = [(number, put) for number, put in puts if put.rev]
+        if matched != len(replaced):
+            there = await self.get(kind, [put.key for _, put in replaced])
+            for number, put in replaced:
+                won[number] = there.get(put.key) == _stored(put)
+        return won
+
+    async def _check(self, kind: str, query: Query) -> None:
+        if kind not in self._indexes:
+            with reaching():
+                stored = await self._database[kind].index_information()
+            self._indexes[kind] = {
+                tuple(name for name, _ in about["key"][:-1]) for about in stored.values()
+            }
+        count = len(query.where)
+        if not any(
+            set(fields[:count]) == set(query.where) and fields[count:] == query.order
+            for fields in self._indexes[kind]
+        ):
+            raise ValueError(f"{kind} has no index for {sorted(query.where)} then {query.order}")
+
+
+def _by_kind(puts: Sequence[Put]) -> Iterable[tuple[str, list[tuple[int, Put]]]]:
+    ordered = sorted(enumerate(puts), key=lambda each: each[1].kind)
+    return [(kind, list(some)) for kind, some in groupby(ordered, lambda each: each[1].kind)]
+
+
+def _stored(put: Put) -> Doc:
+    return {**put.doc, "_id": put.key, "_rev": put.rev + 1}
+
+
+def _write(put: Put) -> InsertOne[Doc] | ReplaceOne[Doc]:
+    """Never an upsert: when its guard misses it would insert a twin."""
+    if put.rev == 0:
+        return InsertOne(_stored(put))
+    return ReplaceOne({"_id": put.key, "_rev": put.rev}, _stored(put))
+
+
+def _filter(query: Query) -> dict[str, Any]:
+    clauses: list[dict[str, Any]] = [{name: value} for name, value in query.where.items()]
+    if query.low is not None or query.high is not None:
+        low, high = _both_ends(query.low, query.high)
+        clauses.append({query.order[0]: {"$gte": low, "$lte": high}})
+    if query.after is not None:
+        clauses.append({"$or": _beyond(query)})
+    return {"$and": clauses} if clauses else {}
+
+
+def _both_ends(low: Scalar, high: Scalar) -> tuple[Scalar, Scalar]:
+    """A range with one end open is answered by reading the whole collection on some servers."""
+    if isinstance(low, str) or isinstance(high, str):
+        return (TEXT_LOWEST if low is None else low), (TEXT_HIGHEST if high is None else high)
+    return (-(2**63) if low is None else low), (2**63 - 1 if high is None else high)
+
+
+def _beyond(query: Query) -> list[dict[str, Any]]:
+    """Behind the keyset in the order of the fields and then of `_id`. Absent sorts first."""
+    assert query.after is not None
+    branches: list[dict[str, Any]] = []
+    equal: dict[str, Any] = {}
+    for name, value in zip((*query.order, "_id"), query.after, strict=True):
+        if not query.descending:
+            further: Any = {"$ne": None} if value is None else {"$gt": value}
+            branches.append({**equal, name: further})
+        elif value is not None:
+            branches.append({**equal, name: {"$lt": value}})
+            if name != "_id":
+                branches.append({**equal, name: None})
+        equal[name] = value
+    return branches
