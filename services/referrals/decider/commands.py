@@ -239,7 +239,8 @@ class SettleCrisis(Command):
 
 
 OpeningCommand = Raise | AddConcern | RecordMeeting | Triage | ChangeTier
-RoutingCommand = TakeOn | Route | NoteConsent | NoteNo | NoteConsentEnded | Send | OpenPacket
+RoutingCommand = TakeOn | Route | Send
+SharingCommand = NoteConsent | NoteNo | NoteConsentEnded | OpenPacket
 AnsweringCommand = Accept | Waitlist | Decline | Start
 ServingCommand = Review | StepDown | StepUp | Alert | ReadAlert | Finish
 EndingCommand = Acknowledge | Close | Withdraw | Reopen | NoteMove | NoteBreach
@@ -247,6 +248,7 @@ CrisisCommand = CallCrisis | AttendCrisis | SettleCrisis
 ReferralCommand = (
     OpeningCommand
     | RoutingCommand
+    | SharingCommand
     | AnsweringCommand
     | ServingCommand
     | EndingCommand
