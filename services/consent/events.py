@@ -13,6 +13,7 @@ from pydantic import Field, PlainSerializer, model_validator
 from libs.common.messages import Event, Identity, Message, Record
 
 TOKEN_CHARS_MAX = 100
+SHORT_CHARS_MAX = 320
 DISTRICT = "district"
 """The district as holder or recipient; an agency is named by its `agy_…` reference."""
 
@@ -20,6 +21,7 @@ Token = Annotated[str, Field(pattern=rf"^[A-Za-z0-9._:|-]{{1,{TOKEN_CHARS_MAX}}}
 """A reference or a code word: nothing that could hold a person's name in words."""
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 """SHA-256 in hex."""
+ShortText = Annotated[str, Field(max_length=SHORT_CHARS_MAX)]
 
 
 class RecordClass(StrEnum):
@@ -154,15 +156,15 @@ class Proof(Message):
 
 
 class Names(Message):
-    given: Annotated[str, Field(max_length=200)]
-    family: Annotated[str, Field(max_length=200)]
-    middle: Annotated[str | None, Field(max_length=200)] = None
+    given: ShortText
+    family: ShortText
+    middle: ShortText | None = None
 
 
 class Contact(Message):
-    email: Annotated[str | None, Field(max_length=320)] = None
-    phone: Annotated[str | None, Field(max_length=60)] = None
-    sms: Annotated[str | None, Field(max_length=60)] = None
+    email: ShortText | None = None
+    phone: ShortText | None = None
+    sms: ShortText | None = None
 
 
 class StudentEnrolled(Event):

@@ -1,0 +1,202 @@
+"""May this agency see this class of record of this student for this purpose now?"""
+
+from collections.abc import Iterable
+from datetime import date
+from typing import Any, Literal, NamedTuple
+
+from libs.common.messages import Recorded, View
+from libs.common.shapes import Projection
+from services.consent.decider.states import own_name
+from services.consent.events import (
+    DISTRICT,
+    Cause,
+    Classes,
+    ConsentExpired,
+    ConsentGranted,
+    ConsentNarrowed,
+    ConsentRevoked,
+    Purpose,
+    Purposes,
+    RecordClass,
+)
+from services.consent.views.students import Pupil
+
+ENDED_MAX = 5
+"""Ended permissions remembered per student and recipient, so that a no can say why."""
+
+
+class Live(View):
+    """One permission as it stands; `position` is the commit that made this version."""
+
+    grant: str
+    version: int
+    holder: str
+    classes: Classes
+    purposes: Purposes
+    starts: date
+    until: date
+    own: bool
+    situation: Literal["open", "revoked", "expired", "rights-passed"] = "open"
+    position: str
+
+
+class Access(View):
+    """Everything that was ever allowed to one recipient about one student, latest last."""
+
+    student: str
+    recipient: str
+    grants: tuple[Live, ...] = ()
+
+
+class Allow(NamedTuple):
+    grant: str
+    version: int
+    position: str
+
+
+class Deny(NamedTuple):
+    """`code` is the first reason that holds."""
+
+    code: str
+
+
+def may(
+    pupil: Pupil | None,
+    access: Access | None,
+    record_class: RecordClass,
+    purpose: Purpose,
+    today: date,
+    holder: str = DISTRICT,
+    of_age: bool = False,
+) -> Allow | Deny:
+    """The answer of this moment, with the permission and version it rests on. Pure: the same
+    documents, date and question give the same answer for ever."""
+    if pupil is None or pupil.situation == "erasing":
+        return Deny("unknown-student")
+    if pupil.situation == "left":
+        return Deny("student-left")
+    if access is None:
+        return Deny("no-grant")
+    of_age = of_age or pupil.passed
+    best: tuple[bool, date, str] | None = None
+    code = "no-grant"
+    for live in access.grants:
+        if live.holder != holder:
+            continue
+        reason = _denied(live, record_class, purpose, today, of_age)
+        if reason is None:
+            return Allow(live.grant, live.version, live.position)
+        rank = (live.situation == "open", live.until, live.grant)
+        if best is None or rank[:2] > best[:2] or (rank[:2] == best[:2] and rank[2] < best[2]):
+            best, code = rank, reason
+    return Deny(code)
+
+
+def _denied(
+    live: Live, record_class: RecordClass, purpose: Purpose, today: date, of_age: bool
+) -> str | None:
+    if today < live.starts:
+        return "not-yet"
+    if live.situation != "open":
+        return live.situation
+    if today > live.until:
+        return "expired"
+    if of_age and not live.own:
+        return "rights-passed"
+    if record_class not in live.classes:
+        return "class-not-covered"
+    if purpose not in live.purposes:
+        return "purpose-not-covered"
+    return None
+
+
+AccessEvent = ConsentGranted | ConsentNarrowed | ConsentRevoked | ConsentExpired
+
+
+def access_key(student: str, recipient: str) -> str:
+    return f"{student}:{recipient}"
+
+
+def _keys(entry: Recorded[Any]) -> Iterable[str]:
+    event = entry.event
+    match event:
+        case ConsentGranted() | ConsentNarrowed():
+            return (access_key(event.student, event.terms.recipient),)
+        case ConsentRevoked() | ConsentExpired():
+            return (access_key(event.student, event.recipient),)
+        case _:
+            return ()
+
+
+def _fold(access: Access | None, entry: Recorded[Any], _: str) -> Access | None:
+    event: AccessEvent = entry.event
+    match event:
+        case ConsentGranted() | ConsentNarrowed():
+            live = _live(event, str(entry.position))
+            return _with(access, event.student, event.terms.recipient, live)
+        case ConsentRevoked():
+            return _ended(access, event.grant, "revoked")
+        case ConsentExpired(cause=Cause.ERASED):
+            return _forgotten(access, event.grant)
+        case ConsentExpired(cause=Cause.RIGHTS_PASSED):
+            return _ended(access, event.grant, "rights-passed")
+        case ConsentExpired():
+            return _ended(access, event.grant, "expired")
+
+
+def _live(event: ConsentGranted | ConsentNarrowed, position: str) -> Live:
+    return Live(
+        grant=event.grant,
+        version=event.version,
+        holder=event.terms.holder,
+        classes=event.terms.classes,
+        purposes=event.terms.purposes,
+        starts=event.terms.starts,
+        until=event.terms.until,
+        own=event.signer == own_name(event.student),
+        position=position,
+    )
+
+
+def _with(access: Access | None, student: str, recipient: str, live: Live) -> Access:
+    """Latest `until` first, then the smallest id: of several, the first that holds answers."""
+    others = [other for other in access.grants if other.grant != live.grant] if access else []
+    grants = sorted([*others, live], key=_order)
+    return Access(student=student, recipient=recipient, grants=_bounded(grants))
+
+
+def _order(live: Live) -> tuple[int, str]:
+    return (-live.until.toordinal(), live.grant)
+
+
+def _bounded(grants: Iterable[Live]) -> tuple[Live, ...]:
+    """Every open one, and the latest that ended."""
+    kept: list[Live] = []
+    ended = 0
+    for live in grants:
+        ended += live.situation != "open"
+        if live.situation == "open" or ended <= ENDED_MAX:
+            kept.append(live)
+    return tuple(kept)
+
+
+def _ended(
+    access: Access | None, grant: str, situation: Literal["revoked", "expired", "rights-passed"]
+) -> Access | None:
+    if access is None:
+        return None
+    change = {"situation": situation}
+    grants = (
+        live.model_copy(update=change) if live.grant == grant else live for live in access.grants
+    )
+    return access.model_copy(update={"grants": _bounded(grants)})
+
+
+def _forgotten(access: Access | None, grant: str) -> Access | None:
+    kept = tuple(live for live in access.grants if live.grant != grant) if access else ()
+    return access.model_copy(update={"grants": kept}) if access and kept else None
+
+
+access = Projection(
+    name="access", version=1, logs=("consent",), view=Access, keys=_keys, fold=_fold
+)
