@@ -1,0 +1,165 @@
+"""Loops that live exactly as long as the service, and the serving itself.
+
+The list given to `running` is the service: each line is one arrow of the flow. A loop whose store
+or bus is away is started again; a loop that dies of a mistake makes the service not ready and asks
+the process to stop, because a service with a dead projection would answer wrongly for days.
+"""
+
+import asyncio
+import contextlib
+import gc
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any
+
+import uvicorn
+
+from libs.common.errors import Conflict, Fork, Unavailable
+from libs.common.telemetry import log
+
+PAUSE_SECONDS_MIN = 0.5
+PAUSE_SECONDS_MAX = 10.0
+CALM_SECONDS = 60.0
+"""A loop that ran this long starts again after the shortest pause."""
+DRAIN_SECONDS_MAX = 20
+"""Requests under way get this long when the process is told to stop."""
+CONNECTIONS_MAX = 1_000
+KEEP_ALIVE_SECONDS = 75
+
+Loop = Callable[[], Awaitable[None]]
+
+AWAY = (Unavailable, OSError, Conflict)
+"""What passes by itself; `OSError` includes timeouts and lost connections."""
+
+
+class Died(Exception):
+    """A loop ended by a mistake; its argument names it. The process must not end well."""
+
+
+@dataclass(eq=False)
+class Loops:
+    """How the loops are. `ready` gives reasons why the service is not; none means it is."""
+
+    _dead: dict[str, str] = field(default_factory=dict)
+    _away: dict[str, str] = field(default_factory=dict)
+
+    def dead(self) -> list[str]:
+        """Loops that will not run again in this process."""
+        return sorted(self._dead)
+
+    def away(self) -> list[str]:
+        """Loops that wait for their store or bus. Commands go on, so this is no reason."""
+        return sorted(self._away)
+
+    def ready(self) -> list[str]:
+        return [f"loop {name}: {why}" for name, why in sorted(self._dead.items())]
+
+
+def ask_to_stop() -> None:
+    signal.raise_signal(signal.SIGTERM)
+
+
+@asynccontextmanager
+async def running(
+    loops: Mapping[str, Loop],
+    once: Mapping[str, Loop] | None = None,
+    stop: Callable[[], None] = ask_to_stop,
+) -> AsyncIterator[Loops]:
+    """Runs `loops` for ever and `once` to their end, inside the block only. Leaving the block ends
+    them, and raises Died when one of them had died."""
+    state = Loops()
+    tasks = [
+        asyncio.create_task(_supervised(state, name, loop, endless, stop), name=name)
+        for some, endless in ((loops, True), (once or {}, False))
+        for name, loop in some.items()
+    ]
+    try:
+        yield state
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    if state.dead():
+        raise Died(", ".join(state.dead()))
+
+
+async def _supervised(
+    state: Loops, name: str, loop: Loop, endless: bool, stop: Callable[[], None]
+) -> None:
+    pause = PAUSE_SECONDS_MIN
+    while True:
+        began = monotonic()
+        try:
+            await loop()
+            if not endless:
+                return
+            why = "ended"
+        except AWAY as away:
+            state._away[name] = type(away).__name__
+            log("loop.away", loop=name, error=type(away).__name__)
+            if monotonic() - began > CALM_SECONDS:
+                pause = PAUSE_SECONDS_MIN
+            await asyncio.sleep(pause)
+            pause = min(PAUSE_SECONDS_MAX, 2 * pause)
+            state._away.pop(name, None)
+            continue
+        except Fork:
+            # A human must choose; starting again would only meet it again.
+            state._dead[name] = "Fork"
+            log("loop.halted", loop=name, error="Fork")
+            return
+        except Exception as mistake:
+            why = type(mistake).__name__
+        state._dead[name] = why
+        log("loop.died", loop=name, error=why)
+        stop()
+        return
+
+
+async def serve(app: Any, host: str, port: int) -> None:
+    """Serves until SIGTERM or SIGINT; requests under way are answered first."""
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        limit_concurrency=CONNECTIONS_MAX,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=DRAIN_SECONDS_MAX,
+    )
+    gc.collect()
+    gc.freeze()  # what stands at the start is not looked through again and again
+    with _signals_wait():
+        await uvicorn.Server(config).serve()
+
+
+@contextlib.contextmanager
+def _signals_wait() -> Any:
+    """The server hands a signal on when it has drained; the loops and stores still have to close,
+    so that second signal must not kill the process."""
+    kept = {number: signal.signal(number, _nothing) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+
+def _nothing(_: int, __: object) -> None:
+    pass
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Runs a service's main on the fast event loop."""
+    import uvloop  # late: what only tests this module needs no event loop of its own
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main)
