@@ -1,7 +1,8 @@
 """What the consent service says has happened. The one file here that other services may import.
 
-Every event stands in the stream `student/<ref>` and carries that `student`. Times are the log's; a
-date in an event is the district's local date, stated by a person or computed from the log's time.
+Every event about a student stands in the stream `student/<ref>` and carries that `student`. Times
+are the log's; a date in an event is the district's local date, stated by a person or computed from
+the log's time.
 """
 
 from datetime import date
@@ -396,3 +397,24 @@ ConsentEvent = (
     | RequestLapsed
     | RequestWithdrawn
 )
+
+
+class ImportStarted(Event):
+    """A roster file is being taken, in the stream `import/<ref>`. `digest` names the file, keyed;
+    `leaving` are the students who will be recorded as gone."""
+
+    digest: str
+    version: str
+    students: int
+    guardians: int
+    leaving: int
+    skipped: int
+
+
+class ImportFinished(Event):
+    """Everything the file says has been asked; `counts` by what came of it."""
+
+    counts: dict[str, int]
+
+
+ImportEvent = ImportStarted | ImportFinished

@@ -13,6 +13,7 @@ from services.consent.events import (
     GuardianEnded,
     Names,
     RightsPassed,
+    Source,
     StudentChanged,
     StudentEnrolled,
     StudentErased,
@@ -23,7 +24,7 @@ from services.consent.events import (
 
 
 class Kin(View):
-    """One guardian. Names and relation are sealed; authority and its bounds are clear."""
+    """One guardian. Names and relation are sealed; the rest are clear."""
 
     guardian: str
     names: Identity[Names]
@@ -31,6 +32,7 @@ class Kin(View):
     authority: Authority
     starts: date | None = None
     until: date | None = None
+    source: Source
 
 
 class Pupil(View):
@@ -127,6 +129,7 @@ def _kin(event: GuardianAdded | GuardianChanged) -> Kin:
         authority=event.authority,
         starts=event.starts,
         until=event.until,
+        source=event.source,
     )
 
 
