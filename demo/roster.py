@@ -1,4 +1,4 @@
-"""Writes the district's people as a OneRoster CSV zip, version 1.2 or 1.1, as a school system would."""
+"""Writes the district's people as a OneRoster CSV zip, version 1.2 or 1.1."""
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,23 +21,25 @@ ROLES = {Role.TEACHER: "teacher", Role.COUNSELOR: "counselor"}
 OTHER_STAFF = "aide"
 
 ORGS = ("sourcedId", "status", "dateLastModified", "name", "type", "identifier", "parentSourcedId")
-USERS = {
-    "1.1": (
-        "sourcedId,status,dateLastModified,enabledUser,orgSourcedIds,role,username,userIds,"
-        "givenName,familyName,middleName,identifier,email,sms,phone,agentSourcedIds,grades,"
-        "password,metadata.language"
-    ).split(","),
-    "1.2": (
-        "sourcedId,status,dateLastModified,enabledUser,username,userIds,givenName,familyName,"
-        "middleName,identifier,email,sms,phone,agentSourcedIds,grades,password,"
-        "userMasterIdentifier,resourceSourcedIds,preferredGivenName,preferredMiddleName,"
-        "preferredFamilyName,primaryOrgSourcedId,pronouns,metadata.language"
-    ).split(","),
+_USERS = {
+    "1.1": """
+        sourcedId status dateLastModified enabledUser orgSourcedIds role username userIds
+        givenName familyName middleName identifier email sms phone agentSourcedIds grades
+        password metadata.language
+    """,
+    "1.2": """
+        sourcedId status dateLastModified enabledUser username userIds givenName familyName
+        middleName identifier email sms phone agentSourcedIds grades password
+        userMasterIdentifier resourceSourcedIds preferredGivenName preferredMiddleName
+        preferredFamilyName primaryOrgSourcedId pronouns metadata.language
+    """,
 }
-ROLE_COLUMNS = (
-    "sourcedId,status,dateLastModified,userSourcedId,roleType,role,beginDate,endDate,"
-    "orgSourcedId,userProfileSourcedId"
-).split(",")
+_ROLES = """
+    sourcedId status dateLastModified userSourcedId roleType role beginDate endDate
+    orgSourcedId userProfileSourcedId
+"""
+USERS = {version: tuple(columns.split()) for version, columns in _USERS.items()}
+ROLE_COLUMNS = tuple(_ROLES.split())
 DEMOGRAPHICS = ("sourcedId", "status", "dateLastModified", "birthDate", "sex")
 
 

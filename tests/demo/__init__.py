@@ -1,0 +1,1 @@
+"""The demo's promises: the same invented district and year, every time."""
