@@ -3,14 +3,15 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from urllib.parse import urlsplit
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, ProducerClosed, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from libs.common.adapters.kafka_ending import end_admin, end_consumer, end_producer
 from libs.common.adapters.kafka_feed import KafkaFeed, feeding
 from libs.common.commit import Commit, parse
 from libs.common.errors import StoreAway
@@ -20,9 +21,9 @@ from libs.common.ports import SHARDS, Feed
 BATCH_BYTES_MAX = 1_000_000
 """Below the broker's own limit for one batch, 1,048,588 bytes."""
 PUBLISH_SECONDS_MAX = 20.0
+"""Longer than a partition is without a leader when one of three brokers dies."""
 TOPIC_SECONDS_MAX = 20.0
 TAIL_SECONDS_MAX = 20.0
-STOP_SECONDS_MAX = 5.0
 POLL_SECONDS = 0.05
 TAIL_RECORDS_MAX = 1_000
 REPLICAS = 3
@@ -37,13 +38,19 @@ class KafkaBus:
     """`kafka://host:port,host:port`. Belongs to the event loop in which it is first used."""
 
     def __init__(
-        self, url: str, prefix: str, replicas: int | None = None, in_sync: int | None = None
+        self,
+        url: str,
+        prefix: str,
+        replicas: int | None = None,
+        in_sync: int | None = None,
+        publish_seconds_max: float = PUBLISH_SECONDS_MAX,
     ) -> None:
         """`replicas` of a new topic: 3, or 1 where there is a single broker; `in_sync` of them must
         have a commit before it counts as published: all but one."""
         self._servers = urlsplit(url).netloc
         self._prefix = prefix
         self._replicas, self._in_sync = replicas, in_sync
+        self._publish_seconds_max = publish_seconds_max
         self._topics: set[str] = set()
         self._producer: AIOKafkaProducer | None = None
         self._lock = asyncio.Lock()
@@ -58,7 +65,7 @@ class KafkaBus:
         topic = await self._topic(log)
         producer: AIOKafkaProducer | None = None
         try:
-            async with asyncio.timeout(PUBLISH_SECONDS_MAX):
+            async with asyncio.timeout(self._publish_seconds_max):
                 producer = await self._started()
                 # Two awaits: the first until the batch is taken, the second until it is durable.
                 offsets = [
@@ -98,7 +105,7 @@ class KafkaBus:
         except (KafkaError, TimeoutError, OSError) as error:
             raise StoreAway(f"Kafka gave no tail: {type(error).__name__}") from error
         finally:
-            await stop(consumer)
+            await end_consumer(consumer)
         return None if reached is None else (parse(reached[1]), end)
 
     def subscribe(
@@ -141,9 +148,7 @@ class KafkaBus:
     def _abandon(self, producer: AIOKafkaProducer | None) -> None:
         if producer is None:
             return
-        # An idempotent batch never expires, so stop() would wait for it for ever: fail it first.
-        producer._message_accumulator.fail_all(ProducerClosed())
-        task = asyncio.create_task(stop(producer))
+        task = asyncio.create_task(end_producer(producer))
         if self._producer is producer:
             self._producer = None
         self._stopping.add(task)
@@ -172,7 +177,7 @@ class KafkaBus:
                 )
                 await asyncio.sleep(POLL_SECONDS)  # until its brokers have heard of it
         finally:
-            await stop(admin)
+            await end_admin(admin)
 
 
 def headers(commit: Commit) -> list[tuple[str, bytes]]:
@@ -210,14 +215,6 @@ def topic_settings(in_sync: int) -> dict[str, str]:
         # A log played over a past year would start a new file for each of its weeks.
         "segment.ms": str(10 * 365 * 24 * 3_600_000),
     }
-
-
-async def stop(client: AIOKafkaProducer | AIOKafkaConsumer | AIOKafkaAdminClient) -> None:
-    """Without a limit a client's own ending can wait for ever for a broker that is away."""
-    ending = client.close if isinstance(client, AIOKafkaAdminClient) else client.stop
-    with suppress(KafkaError, TimeoutError, OSError):
-        async with asyncio.timeout(STOP_SECONDS_MAX):
-            await ending()
 
 
 async def _whole(admin: AIOKafkaAdminClient, topic: str) -> bool:

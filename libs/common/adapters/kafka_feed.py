@@ -12,12 +12,12 @@ from time import monotonic
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
+from libs.common.adapters.kafka_ending import end_consumer
 from libs.common.commit import parse
 from libs.common.errors import StoreAway
 from libs.common.ports import SHARDS, Delivery
 
 START_SECONDS_MAX = 30.0
-STOP_SECONDS_MAX = 5.0
 ASK_SECONDS = 0.25
 ASK_SECONDS_MAX = 5.0
 SILENT_SECONDS_MAX = 60.0
@@ -169,9 +169,9 @@ async def feeding(
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
         with suppress(KafkaError, TimeoutError):
-            async with asyncio.timeout(STOP_SECONDS_MAX):
+            async with asyncio.timeout(ASK_SECONDS_MAX):
                 await feed.commit()
-                await consumer.stop()
+        await end_consumer(consumer)
 
 
 async def _start(

@@ -1,0 +1,44 @@
+"""Ending Kafka's clients within seconds, also when the broker is away.
+
+Their own `stop` waits for ever then: a producer for a batch that can never be sent, a consumer for
+a group that does not answer. What is left behind would go on knocking until the process ends, so
+each part is ended by itself, and that is why private names are used here.
+"""
+
+import asyncio
+from collections.abc import Awaitable
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError, ProducerClosed
+
+STOP_SECONDS_MAX = 5.0
+
+
+async def end_producer(producer: AIOKafkaProducer) -> None:
+    """Whoever still waits for a batch hears ProducerClosed; it may have been stored."""
+    producer._closed = True
+    await _ended(producer._sender.close())
+    producer._message_accumulator.fail_all(ProducerClosed())
+    await _ended(producer.client.close())
+
+
+async def end_consumer(consumer: AIOKafkaConsumer) -> None:
+    if await _ended(consumer.stop()):
+        return
+    if consumer._fetcher is not None:
+        await _ended(consumer._fetcher.close())
+    await _ended(consumer._client.close())
+
+
+async def end_admin(admin: AIOKafkaAdminClient) -> None:
+    await _ended(admin.close())
+
+
+async def _ended(ending: Awaitable[None]) -> bool:
+    try:
+        async with asyncio.timeout(STOP_SECONDS_MAX):
+            await ending
+    except (KafkaError, OSError, TimeoutError):
+        return False
+    return True

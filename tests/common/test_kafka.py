@@ -1,0 +1,154 @@
+"""What a commit looks like on Kafka, and what a bus does when its broker is killed."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+from uuid import UUID, uuid4
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from deploy.engines import engines as real
+from libs.common.adapters.kafka import KafkaBus, headers
+from libs.common.commit import NO_PREV, Commit, Draft, canonical, encode
+from libs.common.errors import StoreAway
+from libs.common.messages import Actor, Dep, Position, Role
+
+AT = datetime(2026, 1, 23, 17, 18, 26, 263443, UTC)
+STREAM = "referral/ref_1"
+SOMEBODY = Actor("usr_1", Role.TEACHER, "sch_one")
+WAIT_SECONDS_MAX = 30.0
+
+
+def commits(count: int, log: str = "referrals") -> list[Commit]:
+    """A chain in one shard."""
+    event = canonical({"data": {}, "type": "referral.sent", "v": 1})
+    made: list[Commit] = []
+    for number in range(count):
+        draft = Draft(
+            STREAM, number, (event,), ("referral.sent",), uuid4(), uuid4(), SOMEBODY, ("stu_1",)
+        )
+        prev = made[-1].hash if made else NO_PREV
+        made.append(encode(draft, log, number + 1, prev, AT))
+    return made
+
+
+def prefix() -> str:
+    return f"test-{uuid4().hex[:8]}"
+
+
+def test_a_record_carries_headers_to_filter_by_and_one_cloud_event() -> None:
+    command, correlation = UUID(int=1), UUID(int=2)
+    commit = encode(
+        Draft(
+            STREAM,
+            3,
+            (canonical({"data": {}, "type": "referral.sent", "v": 1}),) * 2,
+            ("referral.sent", "referral.sent"),
+            command,
+            correlation,
+            SOMEBODY,
+            cause=Dep(Position("consent", 3, 917), AT),
+            trace="00-24770f96-9c407f42-01",
+        ),
+        "referrals",
+        42,
+        NO_PREV,
+        AT,
+    )
+    assert dict(headers(commit)) == {
+        "seq": b"42",
+        "hash": commit.hash.encode(),
+        "types": b"referral.sent,referral.sent",
+        "first": b"4",
+        "last": b"5",
+        "command": str(command).encode(),
+        "correlation": str(correlation).encode(),
+        "cause": b"consent:03:917",
+        "traceparent": b"00-24770f96-9c407f42-01",
+        "ce_specversion": b"1.0",
+        "ce_id": str(commit.position).encode(),
+        "ce_source": b"/referrals",
+        "ce_subject": STREAM.encode(),
+        "ce_type": b"alliance.commit.v1",
+        "ce_time": b"2026-01-23T17:18:26.263443Z",
+        "content-type": b"application/json",
+    }
+
+
+def test_what_a_commit_does_not_have_is_no_header() -> None:
+    names = {name for name, _ in headers(commits(1)[0])}
+    assert not names & {"cause", "traceparent"}
+
+
+@pytest.mark.engines
+async def test_a_record_is_the_bytes_of_the_commit(kafka: str) -> None:
+    name, [commit] = prefix(), commits(1)
+    bus = KafkaBus(kafka, name)
+    await bus.publish("referrals", commit.shard, [commit])
+    await bus.close()
+    partition = TopicPartition(f"{name}.referrals.commits", commit.shard)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=kafka.removeprefix("kafka://"), auto_offset_reset="earliest"
+    )
+    consumer.assign([partition])
+    async with consumer:
+        record = await asyncio.wait_for(consumer.getone(), WAIT_SECONDS_MAX)
+    assert record.value == commit.body
+    assert record.key == STREAM.encode()
+    assert record.timestamp == int(AT.timestamp() * 1_000)
+    assert list(record.headers) == headers(commit)
+
+
+@pytest.mark.engines
+async def test_the_tail_is_not_fooled_by_a_late_duplicate_or_a_jump(kafka: str) -> None:
+    bus, made = KafkaBus(kafka, prefix()), commits(9)
+    shard = made[0].shard
+    try:
+        await bus.publish("referrals", shard, made[:5])
+        await bus.publish("referrals", shard, made[1:3])  # somebody who was asleep
+        await bus.publish("referrals", shard, made[7:])  # the topic lost two
+        assert await bus.tail("referrals", shard) == (made[4], 9)
+    finally:
+        await bus.close()
+
+
+@pytest.mark.engines
+async def test_a_bus_outlives_its_broker(tmp_path: Path) -> None:
+    """Killed while it works: what was acknowledged is there, and publishing goes on."""
+    if not real.kafka_found():
+        pytest.skip("Kafka is not on this machine")
+    broker = real.start_kafka(tmp_path)
+    bus, made = KafkaBus(broker.url, prefix(), publish_seconds_max=1.0), commits(20)
+    shard = made[0].shard
+    try:
+        await bus.publish("referrals", shard, made[:10])
+        async with bus.subscribe(["referrals"], None) as feed:
+            assert len(await feed.batch(100, WAIT_SECONDS_MAX)) == 10
+            broker.stop()
+            started = monotonic()
+            with pytest.raises(StoreAway):
+                await asyncio.wait_for(_fail(bus, made[10:], shard), WAIT_SECONDS_MAX)
+            await feed.batch(100, 1.0)
+            ended = feed.ended()
+            assert ended is None or ended < started + 1.0, "a dead broker has said nothing since"
+            broker = real.start_kafka(tmp_path)
+            tail = await bus.tail("referrals", shard)
+            assert tail is not None
+            assert tail[0].seq >= 10
+            await bus.publish("referrals", shard, made[tail[0].seq :] or made[-1:])
+            seen = 10
+            while seen < 20:
+                batch = await feed.batch(100, WAIT_SECONDS_MAX)
+                seen = max(delivery.commit.seq for delivery in batch)
+    finally:
+        await bus.close()
+        broker.stop()
+    assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+
+async def _fail(bus: KafkaBus, made: Sequence[Commit], shard: int) -> None:
+    while True:
+        await bus.publish("referrals", shard, made)
