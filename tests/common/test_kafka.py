@@ -86,9 +86,8 @@ def test_what_a_commit_does_not_have_is_no_header() -> None:
 @pytest.mark.engines
 async def test_a_record_is_the_bytes_of_the_commit(kafka: str) -> None:
     name, [commit] = prefix(), commits(1)
-    bus = KafkaBus(kafka, name)
-    await bus.publish("referrals", commit.shard, [commit])
-    await bus.close()
+    async with KafkaBus(kafka, name) as bus:
+        await bus.publish("referrals", commit.shard, [commit])
     partition = TopicPartition(f"{name}.referrals.commits", commit.shard)
     consumer = AIOKafkaConsumer(
         bootstrap_servers=kafka.removeprefix("kafka://"), auto_offset_reset="earliest"
@@ -104,15 +103,13 @@ async def test_a_record_is_the_bytes_of_the_commit(kafka: str) -> None:
 
 @pytest.mark.engines
 async def test_the_tail_is_not_fooled_by_a_late_duplicate_or_a_jump(kafka: str) -> None:
-    bus, made = KafkaBus(kafka, prefix()), commits(9)
+    made = commits(9)
     shard = made[0].shard
-    try:
+    async with KafkaBus(kafka, prefix()) as bus:
         await bus.publish("referrals", shard, made[:5])
         await bus.publish("referrals", shard, made[1:3])  # somebody who was asleep
         await bus.publish("referrals", shard, made[7:])  # the topic lost two
         assert await bus.tail("referrals", shard) == (made[4], 9)
-    finally:
-        await bus.close()
 
 
 @pytest.mark.engines
@@ -120,20 +117,21 @@ async def test_a_bus_outlives_its_broker(tmp_path: Path) -> None:
     """Killed while it works: what was acknowledged is there, and publishing goes on."""
     if not real.kafka_found():
         pytest.skip("Kafka is not on this machine")
-    broker = real.start_kafka(tmp_path)
-    bus, made = KafkaBus(broker.url, prefix(), publish_seconds_max=1.0), commits(20)
+    broker, made = real.start_kafka(tmp_path), commits(20)
     shard = made[0].shard
     try:
-        await bus.publish("referrals", shard, made[:10])
-        async with bus.subscribe(["referrals"], None) as feed:
+        async with (
+            KafkaBus(broker.url, prefix(), publish_seconds_max=1.0) as bus,
+            bus.subscribe(["referrals"], None) as feed,
+        ):
+            await bus.publish("referrals", shard, made[:10])
             assert len(await feed.batch(100, WAIT_SECONDS_MAX)) == 10
             broker.stop()
-            started = monotonic()
+            stopped = monotonic()
             with pytest.raises(StoreAway):
                 await asyncio.wait_for(_fail(bus, made[10:], shard), WAIT_SECONDS_MAX)
             await feed.batch(100, 1.0)
-            ended = feed.ended()
-            assert ended is None or ended < started + 1.0, "a dead broker has said nothing since"
+            assert (feed.ended() or 0.0) <= stopped, "a dead broker has said nothing since"
             broker = real.start_kafka(tmp_path)
             tail = await bus.tail("referrals", shard)
             assert tail is not None
@@ -144,7 +142,6 @@ async def test_a_bus_outlives_its_broker(tmp_path: Path) -> None:
                 batch = await feed.batch(100, WAIT_SECONDS_MAX)
                 seen = max(delivery.commit.seq for delivery in batch)
     finally:
-        await bus.close()
         broker.stop()
     assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
 

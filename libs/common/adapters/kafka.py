@@ -4,6 +4,8 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import TracebackType
+from typing import Self
 from urllib.parse import urlsplit
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
@@ -55,6 +57,20 @@ class KafkaBus:
         self._producer: AIOKafkaProducer | None = None
         self._lock = asyncio.Lock()
         self._stopping: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        """Ends within seconds also when Kafka is away; nothing that was promised is pending."""
+        self._abandon(self._producer)
+        while self._stopping:
+            await asyncio.wait(self._stopping)
 
     async def publish(self, log: str, shard: int, commits: Sequence[Commit]) -> int:
         """In order, durable on return; the offset of the first. One caller a shard at a time.
@@ -112,12 +128,6 @@ class KafkaBus:
         self, logs: Collection[str], group: str | None
     ) -> AbstractAsyncContextManager[Feed]:
         return self._subscribed(logs, group)
-
-    async def close(self) -> None:
-        """Ends within seconds also when Kafka is away; nothing that was promised is pending."""
-        self._abandon(self._producer)
-        while self._stopping:
-            await asyncio.wait(self._stopping)
 
     @asynccontextmanager
     async def _subscribed(

@@ -7,7 +7,8 @@ no majority; what it answers is read as it is.
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from motor.motor_asyncio import AsyncIOMotorClient
@@ -45,35 +46,43 @@ COMMIT_INDEXES = [
 class Mongo:
     """A connection for all that one process keeps there. It belongs to its event loop."""
 
-    def __init__(self, client: "Client", prefix: str, level: str) -> None:
-        self.client, self.prefix, self.level = client, prefix, level
+    def __init__(self, url: str, prefix: str, timeout_ms: int = TIMEOUT_MS) -> None:
+        self._url, self._prefix, self._timeout_ms = url, prefix, timeout_ms
+        self.client: Client
+        self.level = "majority"
 
-    @classmethod
-    async def open(cls, url: str, prefix: str) -> "Mongo":
-        client: Client = AsyncIOMotorClient(
-            url,
+    async def __aenter__(self) -> Self:
+        """Raises StoreAway."""
+        self.client = AsyncIOMotorClient(
+            self._url,
             w="majority",
             journal=True,
-            timeoutMS=TIMEOUT_MS,
+            timeoutMS=self._timeout_ms,
             maxPoolSize=CONNECTIONS_MAX,
             readPreference="primary",
         )
         try:
             with reaching():
-                about = await client.admin.command("hello")
+                about = await self.client.admin.command("hello")
         except BaseException:
-            client.close()
+            self.client.close()
             raise
-        return cls(client, prefix, "majority" if "setName" in about else "local")
+        self.level = "majority" if "setName" in about else "local"
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.client.close()
 
     def database(self, name: str) -> "Database":
         """Read at majority, unless a collection of it says otherwise."""
         return self.client.get_database(
-            f"{self.prefix}_{name}", read_concern=ReadConcern(self.level)
+            f"{self._prefix}_{name}", read_concern=ReadConcern(self.level)
         )
-
-    def close(self) -> None:
-        self.client.close()
 
 
 class MongoStore:
@@ -84,12 +93,18 @@ class MongoStore:
         self._commits: Collection = mongo.database(log)[COMMITS]
         self._local = self._commits.with_options(read_concern=ReadConcern("local"))
 
-    @classmethod
-    async def open(cls, mongo: Mongo, log: str) -> "MongoStore":
-        store = cls(mongo, log)
+    async def __aenter__(self) -> Self:
+        """Raises StoreAway."""
         with reaching():
-            await store._commits.create_indexes(COMMIT_INDEXES)
-        return store
+            await self._commits.create_indexes(COMMIT_INDEXES)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None: ...
 
     async def insert(self, rows: Sequence[Commit]) -> Inserted:
         """In order, stopping at the first duplicate; the stored prefix is durable on return."""

@@ -2,7 +2,8 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
 from pymongo import ASCENDING, DESCENDING, IndexModel, InsertOne, ReplaceOne
 from pymongo.errors import BulkWriteError, OperationFailure
@@ -26,6 +27,16 @@ class MongoDocuments:
         self._database = mongo.database(service)
         self._indexes: dict[str, set[tuple[str, ...]]] = {}
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None: ...
+
     async def prepare(self, kind: str, indexes: Sequence[tuple[str, ...]]) -> None:
         """Creates what is needed; before anything is put. Doing it again is nothing."""
         if kind == COMMITS:
@@ -37,7 +48,7 @@ class MongoDocuments:
         if wanted:
             with reaching():
                 await self._database[kind].create_indexes(wanted)
-        self._indexes[kind] = {(), *indexes}
+        self._indexes[kind] = set(indexes)
 
     async def get(self, kind: str, keys: Collection[str]) -> dict[str, Doc]:
         wanted = list(keys)
@@ -52,16 +63,15 @@ class MongoDocuments:
     async def find(self, kind: str, query: Query) -> Page:
         """Raises ValueError for a shape that no declared index serves."""
         await self._check(kind, query)
-        limit = min(query.limit, PAGE_MAX)
         way = DESCENDING if query.descending else ASCENDING
         order = [(name, way) for name in (*query.order, "_id")]
-        cursor = self._database[kind].find(_filter(query)).sort(order).limit(limit + 1)
+        cursor = self._database[kind].find(_filter(query)).sort(order).limit(query.limit + 1)
         with reaching():
             docs: list[Doc] = await cursor.to_list(None)
-        if len(docs) <= limit:
+        if len(docs) <= query.limit:
             return Page(docs, None)
-        last = docs[limit - 1]
-        return Page(docs[:limit], tuple(last.get(name) for name in (*query.order, "_id")))
+        docs.pop()
+        return Page(docs, tuple(docs[-1].get(name) for name in (*query.order, "_id")))
 
     async def put(self, puts: Sequence[Put]) -> list[bool]:
         """Each guarded on its own; False = lost the race.
@@ -126,6 +136,12 @@ class MongoDocuments:
         return won
 
     async def _check(self, kind: str, query: Query) -> None:
+        if not 0 < query.limit <= PAGE_MAX:
+            raise ValueError(f"a page has 1 to {PAGE_MAX} documents")
+        if (query.low is not None or query.high is not None) and not query.order:
+            raise ValueError("a range is on the first field of the order")
+        if query.after is not None and len(query.after) != len(query.order) + 1:
+            raise ValueError("a keyset of another question")
         if kind not in self._indexes:
             with reaching():
                 stored = await self._database[kind].index_information()

@@ -1,6 +1,8 @@
 """The deployment's keys on MongoDB. What was forgotten has a tombstone and never comes back."""
 
 from collections.abc import Collection, Mapping
+from types import TracebackType
+from typing import Self
 
 from pymongo import ASCENDING
 from pymongo.errors import BulkWriteError
@@ -22,13 +24,19 @@ class MongoKeys:
         database = mongo.database(KEYS)
         self._keys, self._tombstones = database["keys"], database["tombstones"]
 
-    @classmethod
-    async def open(cls, mongo: Mongo) -> "MongoKeys":
-        keys = cls(mongo)
+    async def __aenter__(self) -> Self:
+        """Raises StoreAway."""
         with reaching():
-            await keys._keys.create_index([("subject", ASCENDING)], name="subject")
-            await keys._tombstones.create_index([("subject", ASCENDING)], name="subject")
-        return keys
+            await self._keys.create_index([("subject", ASCENDING)], name="subject")
+            await self._tombstones.create_index([("subject", ASCENDING)], name="subject")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None: ...
 
     async def ensure(
         self, offers: Mapping[tuple[str, str], bytes]
