@@ -314,10 +314,13 @@ class ReferralReopened(About, Event):
 
 
 class ReferralMoved(About, Event):
-    """`school` is the new one, `left` the old; `waiting_since` when it was sent, if it waits."""
+    """`school` is the new one, `left` the old. When it waits for help: since when it was sent,
+    whether it is on the list, whether it is held; its turn moves with it."""
 
     left: Ref
     waiting_since: Instant | None = None
+    listed: bool = False
+    held: bool = False
 
 
 class ClockBreached(About, Event):

@@ -1,7 +1,5 @@
 """How a referral ends and begins anew, moves with the student, and when a limit passes."""
 
-from datetime import datetime
-
 from libs.common.errors import Refused
 from libs.common.messages import Role
 from services.referrals.decider.commands import (
@@ -21,6 +19,7 @@ from services.referrals.decider.states import (
     Finished,
     Held,
     InService,
+    Known,
     Raised,
     Ready,
     Referral,
@@ -125,16 +124,13 @@ def reopen(state: Situation, command: Reopen) -> list[ReferralEvent]:
 def note_move(state: Situation, command: NoteMove) -> list[ReferralEvent]:
     match state:
         case Sent() | Waitlisted() | Accepted():
-            sent = state.referral.last(ReferralSent)
-            return _moved(state.referral, command, None if sent is None else sent.at)
-        case Raised() | Triaged() | AwaitingConsent() | Ready() | InService() | SteppingDown():
-            return _moved(state.referral, command, None)
+            return _moved(state.referral, command, state, held=False)
         case Held():
-            sent = state.referral.last(ReferralSent)
-            waits = isinstance(state.was, Sent | Waitlisted | Accepted) and sent is not None
-            return _moved(state.referral, command, sent.at if waits and sent else None)
+            return _moved(state.referral, command, state.was, held=True)
+        case Raised() | Triaged() | AwaitingConsent() | Ready() | InService() | SteppingDown():
+            return _moved(state.referral, command, state, held=False)
         case Declined() | Finished():
-            return _moved(state.referral, command, None)
+            return _moved(state.referral, command, state, held=False)
         case Unraised() | Closed() | Withdrawn():
             return []
 
@@ -164,12 +160,21 @@ def _withdrawn(referral: Referral, command: Withdraw) -> ReferralWithdrawn:
 
 
 def _moved(
-    referral: Referral, command: NoteMove, waiting_since: datetime | None
+    referral: Referral, command: NoteMove, waits: Known, *, held: bool
 ) -> list[ReferralEvent]:
+    """`waits` is the situation that says whether help is waited for, also while it is held."""
     if command.school == referral.about.school:
         return []
-    about = told(referral, command) | {"school": command.school}
-    return [ReferralMoved(**about, left=referral.about.school, waiting_since=waiting_since)]
+    sent = referral.last(ReferralSent) if isinstance(waits, Sent | Waitlisted | Accepted) else None
+    return [
+        ReferralMoved(
+            **(told(referral, command) | {"school": command.school}),
+            left=referral.about.school,
+            waiting_since=None if sent is None else sent.at,
+            listed=isinstance(waits, Waitlisted),
+            held=held and sent is not None,
+        )
+    ]
 
 
 def _breached(referral: Referral, command: NoteBreach) -> list[ReferralEvent]:

@@ -139,6 +139,8 @@ def _facts(referral: Referral, event: ReferralEvent) -> dict[str, object]:
         case ReferralRouted():
             asked = (event.receiver or SCHOOL, event.service or "")
             return {"tried": (*referral.tried, asked), "helper": None}
+        case FamilyRefused():
+            return {"tried": referral.tried[:-1]}  # the receiver never heard of it
         case ReferralHeld():
             return {"ended": (*referral.ended, event.grant)}
         case ServiceStarted():
@@ -160,7 +162,7 @@ def _facts(referral: Referral, event: ReferralEvent) -> dict[str, object]:
             return {"crisis": Settled()}
         case ConcernRaised() | ConcernAdded() | ReferralRecalled() | ReferralReady():
             return {}
-        case FamilyRefused() | ReferralResumed() | ReferralSent() | ReferralAccepted():
+        case ReferralResumed() | ReferralSent() | ReferralAccepted():
             return {}
         case ReferralWaitlisted() | ReferralDeclined() | ProgressReviewed():
             return {}
