@@ -47,7 +47,7 @@ def users(*rows: Fields) -> Zip:
 
 
 CARL = Student(
-    "s0", "one", "Carl", "", "Number s0", date(2014, 1, 11), "05", "",
+    2, "s0", "one", "Carl", "", "Number s0", date(2014, 1, 11), "05", "",
     (Guardian("p0", "Dana", "", "Number p0", "parent", "p0@example.org", "", ""),),
 )  # fmt: skip
 

@@ -39,6 +39,7 @@ class Guardian(NamedTuple):
 class Student(NamedTuple):
     """`school` is the sourcedId of the one school that the student goes to."""
 
+    line: int
     source: str
     school: str
     given: str
@@ -73,6 +74,7 @@ class Roster:
         for source, school in self.taken.items():
             person = self.people.students[source]
             yield Student(
+                person.line,
                 source,
                 school,
                 person.given,

@@ -1,0 +1,76 @@
+"""Reads a roster file, says how it would be received, and stores nothing."""
+
+import asyncio
+from datetime import date
+from time import monotonic
+
+from libs.common.directory import Directory
+from libs.common.errors import Behind
+from libs.common.ports import PAGE_MAX, SHARDS, Query
+from libs.common.service import Running
+from services.consent.events import Source
+from services.consent.imports.asking import Job, Wish
+from services.consent.imports.plan import Plan, planned, school_sources
+from services.consent.imports.progress import Progress
+from services.consent.roster.guard import Enrolled
+from services.consent.roster.students import read
+from services.consent.views.students import Pupil, students
+
+VIEW_SECONDS_MAX = 10.0
+"""The guard waits this long for the view of who is enrolled to reach the log's heads."""
+VIEW_PAUSE_SECONDS = 0.05
+
+ACCEPTED = "accepted"
+UNREADABLE, BAD_ROWS, TOO_MANY = "unreadable-roster", "bad-rows", "too-many-removed"
+
+
+async def judged(
+    running: Running, directory: Directory, data: bytes, wish: Wish, progress: Progress
+) -> Job:
+    """Fills in the progress. Reads in a thread of its own: a district's file takes seconds."""
+    calendar = directory.calendar
+
+    def plan_of(today: date) -> Plan:
+        roster = read(data, school_sources(directory), today)
+        return planned(roster, running.refs.of, calendar.timezone)
+
+    plan = await asyncio.to_thread(plan_of, calendar.local(running.clock.now()))
+    known = {} if plan.roster.fatal() else await enrolled(running)
+    removals = await asyncio.to_thread(plan.removals, known)
+    progress.roster, progress.removals = plan.roster, removals
+    progress.students = len(plan.roster.taken) + len(removals.gone)
+    if plan.roster.fatal():
+        progress.would_be = UNREADABLE
+    elif plan.roster.errors() and not wish.skip_bad_rows:
+        progress.would_be = BAD_ROWS
+    elif removals.too_many(wish.allow_removals):
+        progress.would_be = TOO_MANY
+    else:
+        progress.would_be = ACCEPTED
+    return Job(wish, plan, known, progress)
+
+
+async def enrolled(running: Running) -> dict[str, Enrolled]:
+    """Everybody enrolled now, by a view that has seen the whole log. Raises Behind."""
+    ends = [await running.store.head(shard) for shard in range(SHARDS)]
+    targets = [end.position for end in ends if end is not None]
+    if not targets:
+        return {}
+    until = monotonic() + VIEW_SECONDS_MAX
+    while not await running.views.reached(students, targets):
+        if monotonic() > until:
+            raise Behind("the view of students is behind")
+        await asyncio.sleep(VIEW_PAUSE_SECONDS)
+    found: dict[str, Enrolled] = {}
+    query = Query(where={"situation": "enrolled"}, order=("student",), limit=PAGE_MAX)
+    page = await running.views.find(students, query)
+    while True:
+        found |= {pupil.student: _known(pupil) for pupil in page.items}
+        if page.next is None:
+            return found
+        page = await running.views.find(students, query, page.next)
+
+
+def _known(pupil: Pupil) -> Enrolled:
+    by_roster = (kin.guardian for kin in pupil.guardians if kin.source is Source.ROSTER)
+    return Enrolled(pupil.school, frozenset(by_roster))

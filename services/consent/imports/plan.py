@@ -1,0 +1,107 @@
+"""A roster becomes references and commands: who is taken, who is gone. Pure."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+from uuid import UUID, uuid5
+
+from libs.common.directory import Directory
+from services.consent.decider.commands import RecordLeaving, RosterGuardian, TakeRoster
+from services.consent.events import Authority, Contact, Names
+from services.consent.roster.guard import Enrolled, Removals, removals
+from services.consent.roster.students import Guardian, Roster, Student
+
+SCHOOL = "sch_"
+"""A school's reference is this and the sourcedId of its organisation."""
+LEFT_REASON = "not-on-roster"
+RELATIVE = "relative"
+"""The one relation of a roster that has no authority to decide."""
+
+
+class Step(NamedTuple):
+    """One student to ask about; `line` is where the file says so, 0 for who is not in it."""
+
+    ref: str
+    line: int
+    command: TakeRoster | RecordLeaving
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A roster with the references of its people, by sourcedId."""
+
+    roster: Roster
+    students: Mapping[str, str]
+    guardians: Mapping[str, str]
+    zone: str
+
+    def takes(self) -> Iterator[Step]:
+        """Made one by one: a whole district never stands in memory twice."""
+        for student in self.roster.students():
+            yield Step(self.students[student.source], student.line, self._take(student))
+
+    def removals(self, enrolled: Mapping[str, Enrolled]) -> Removals:
+        """Nobody, when the file has rows of which nobody knows whom they are about."""
+        if not self.roster.whole:
+            return Removals()
+        schools = {SCHOOL + school for school in self.roster.schools}
+        present = {self.students[source] for source in self.roster.present}
+        families = {
+            self.students[source]: {self.guardians[g] for g in self.roster.families.get(source, ())}
+            for source in self.roster.taken
+        }
+        return removals(enrolled, schools, present, families)
+
+    def leave(self, ref: str) -> Step:
+        return Step(ref, 0, RecordLeaving(student=ref, zone=self.zone, reason=LEFT_REASON))
+
+    def _take(self, student: Student) -> TakeRoster:
+        ref = self.students[student.source]
+        return TakeRoster(
+            student=ref,
+            zone=self.zone,
+            school=SCHOOL + student.school,
+            names=Names(given=student.given, family=student.family, middle=student.middle or None),
+            birth_date=student.birth_date,
+            grade=student.grade or None,
+            language=student.language or None,
+            roster_id=student.source,
+            guardians=tuple(map(self._guardian, student.guardians)),
+        )
+
+    def _guardian(self, adult: Guardian) -> RosterGuardian:
+        contact = Contact(
+            email=adult.email or None, phone=adult.phone or None, sms=adult.sms or None
+        )
+        return RosterGuardian(
+            guardian=self.guardians[adult.source],
+            names=Names(given=adult.given, family=adult.family, middle=adult.middle or None),
+            relation=adult.relation,
+            contact=contact if contact != Contact() else None,
+            authority=Authority.NONE if adult.relation == RELATIVE else Authority.FULL,
+        )
+
+
+def planned(roster: Roster, ref: Callable[[str, str], str], zone: str) -> Plan:
+    """`ref` gives the reference of a prefix and a sourcedId."""
+    return Plan(
+        roster,
+        {source: ref("stu_", source) for source in roster.present},
+        {source: ref("usr_", source) for source in roster.people.guardians},
+        zone,
+    )
+
+
+def school_sources(directory: Directory) -> frozenset[str]:
+    """The sourcedIds of the directory's schools."""
+    return frozenset(
+        school.ref.removeprefix(SCHOOL)
+        for school in directory.schools
+        if school.ref.startswith(SCHOOL)
+    )
+
+
+def command_id(taking: UUID, ref: str) -> UUID:
+    """One for each import and student: an interrupted import finds what it did already, and a file
+    that is sent again later, under another key, is not swallowed."""
+    return uuid5(taking, ref)
