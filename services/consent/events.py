@@ -1,8 +1,7 @@
 """What the consent service says has happened. The one file here that other services may import.
 
-Every event about a student stands in the stream `student/<ref>` and carries that `student`. Times
-are the log's; a date in an event is the district's local date, stated by a person or computed from
-the log's time.
+What is about a student stands in the stream `student/<ref>` and carries that `student`. A date in
+an event is the district's local date, stated by a person or computed from the log's time.
 """
 
 from datetime import date
@@ -17,9 +16,8 @@ TOKEN_CHARS_MAX = 100
 SHORT_CHARS_MAX = 320
 DISTRICT = "district"
 """The district as holder or recipient; an agency is named by its `agy_…` reference."""
-
-Token = Annotated[str, Field(pattern=rf"^[A-Za-z0-9._:|-]{{1,{TOKEN_CHARS_MAX}}}$")]
-"""A reference or a code word: nothing that could hold a person's name in words."""
+Token = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=TOKEN_CHARS_MAX)]
+"""A reference or a code word, fit to stand in a path."""
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 """SHA-256 in hex."""
 ShortText = Annotated[str, Field(max_length=SHORT_CHARS_MAX)]
@@ -115,12 +113,9 @@ def _words(values: frozenset[StrEnum]) -> list[str]:
     return sorted(value.value for value in values)
 
 
-Classes = Annotated[
-    frozenset[RecordClass], Field(min_length=1), PlainSerializer(_words, when_used="json")
-]
-Purposes = Annotated[
-    frozenset[Purpose], Field(min_length=1), PlainSerializer(_words, when_used="json")
-]
+SORTED = PlainSerializer(_words, when_used="json")
+Classes = Annotated[frozenset[RecordClass], Field(min_length=1), SORTED]
+Purposes = Annotated[frozenset[Purpose], Field(min_length=1), SORTED]
 
 
 class Terms(Message):
@@ -374,29 +369,13 @@ class RequestWithdrawn(Event):
     cause: Cause
 
 
-ConsentEvent = (
-    StudentEnrolled
-    | StudentChanged
-    | StudentMoved
-    | StudentLeft
-    | StudentErasureOrdered
-    | StudentErased
-    | GuardianAdded
-    | GuardianChanged
-    | GuardianEnded
-    | RightsPassed
-    | ConsentRequested
-    | FamilyReminded
-    | ConsentAnswered
-    | ConsentDisputed
-    | ConsentGranted
-    | ConsentNarrowed
-    | ConsentDeclined
-    | ConsentRevoked
-    | ConsentExpired
-    | RequestLapsed
-    | RequestWithdrawn
-)
+Enrolment = StudentEnrolled | StudentChanged | StudentMoved | StudentLeft
+Erasure = StudentErasureOrdered | StudentErased
+Authorities = GuardianAdded | GuardianChanged | GuardianEnded | RightsPassed
+Asking = ConsentRequested | FamilyReminded | RequestLapsed | RequestWithdrawn
+Answering = ConsentAnswered | ConsentDisputed | ConsentGranted | ConsentNarrowed | ConsentDeclined
+Ending = ConsentRevoked | ConsentExpired
+ConsentEvent = Enrolment | Erasure | Authorities | Asking | Answering | Ending
 
 
 class ImportStarted(Event):
