@@ -24,6 +24,7 @@ M = TypeVar("M", bound=BaseModel)
 Place = tuple[str | int, ...]
 Check = Callable[[Any, Place, "list[Finding]"], None]
 
+WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,15})")
 FORMATS = {
     "date": re.compile(r"\d{4}-\d\d-\d\d"),
     "date-time": re.compile(
@@ -58,9 +59,11 @@ class Shape(Generic[M]):
         self._refs: dict[str, Check | None] = {}
         self._check = self._compile(schema)
         self._names = _names(schema)
-        self._lists = {
-            name for name, inner in schema.get("properties", {}).items() if _is_list(inner)
+        self._types = {
+            name: frozenset(_types(inner, self._defs))
+            for name, inner in schema.get("properties", {}).items()
         }
+        self._lists = {name for name, types in self._types.items() if "array" in types}
         self.optional = not schema.get("required")
 
     def from_json(self, raw: bytes) -> M:
@@ -69,17 +72,7 @@ class Shape(Generic[M]):
             value = orjson.loads(raw) if raw or not self.optional else {}
         except orjson.JSONDecodeError:
             raise Unfit([("#", "malformed-json")]) from None
-        findings: list[Finding] = []
-        try:
-            if self._check is not None:
-                self._check(value, (), findings)
-            if findings:
-                raise Unfit([(_pointer(place), code) for place, code in findings[:FINDINGS_MAX]])
-            return self.model.model_validate(value, context=EDGE)
-        except ValidationError as invalid:
-            raise Unfit(self._found(invalid, _pointer)) from None
-        except (OverflowError, RecursionError):
-            raise Unfit([("#", "out-of-range")]) from None
+        return self._model(value, _pointer, EDGE)
 
     def from_query(self, query: bytes) -> M:
         """A name that is given twice is a list; every value is text. Raises Unfit."""
@@ -91,18 +84,27 @@ class Shape(Generic[M]):
             raise Unfit([("?", "malformed-query")]) from None
         value: dict[str, Any] = {}
         for name, text in pairs:
+            item = _said(text, self._types.get(name, frozenset()))
             if name in self._lists:
-                value.setdefault(name, []).append(text)
+                value.setdefault(name, []).append(item)
             elif name in value:
                 raise Unfit([(_parameter((name,) if name in self._names else ()), "repeated")])
             else:
-                value[name] = text
+                value[name] = item
+        return self._model(value, _parameter, None)
+
+    def _model(self, value: Any, written: Callable[[Place], str], context: Any) -> M:
+        findings: list[Finding] = []
         try:
-            return self.model.model_validate(value)
+            if self._check is not None:
+                self._check(value, (), findings)
+            if findings:
+                raise Unfit([(written(place), code) for place, code in findings[:FINDINGS_MAX]])
+            return self.model.model_validate(value, context=context)
         except ValidationError as invalid:
-            raise Unfit(self._found(invalid, _parameter)) from None
-        except OverflowError:
-            raise Unfit([("?", "out-of-range")]) from None
+            raise Unfit(self._found(invalid, written)) from None
+        except (OverflowError, RecursionError):
+            raise Unfit([(written(()), "out-of-range")]) from None
 
     def _found(
         self, invalid: ValidationError, written: Callable[[Place], str]
@@ -249,9 +251,21 @@ def _names(schema: Any) -> set[str]:
     return set(own).union(*map(_names, own.values()), *map(_names, schema.values()))
 
 
-def _is_list(schema: Mapping[str, Any]) -> bool:
-    options = schema.get("anyOf", [schema])
-    return any(option.get("type") == "array" for option in options)
+def _types(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> set[str]:
+    """The JSON types that a parameter may have; of a list also its items'."""
+    if "$ref" in schema:
+        return _types(defs[schema["$ref"].rpartition("/")[2]], defs)
+    inner = [*schema.get("anyOf", ()), *([schema["items"]] if "items" in schema else ())]
+    return {schema.get("type", "")}.union(*(_types(option, defs) for option in inner))
+
+
+def _said(text: str, types: frozenset[str]) -> Any:
+    """A parameter is text; this is the JSON value that it says, when one of these types fits."""
+    if "boolean" in types and text in ("true", "false"):
+        return text == "true"
+    if "integer" in types and WHOLE.fullmatch(text):
+        return int(text)
+    return text
 
 
 def _pointer(place: Place) -> str:

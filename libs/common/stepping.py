@@ -1,0 +1,94 @@
+"""The driver's hand on a stepped clock: POST /clock moves time, GET /clock tells who has caught up.
+
+Mounted only beside the development issuer, and answered only to this machine. The driver moves the
+clock of every process, then asks all of them in rounds until nothing changes any more.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import orjson
+from fastapi import FastAPI
+from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from libs.common.clock import SteppedClock
+from libs.common.issuer import is_loopback
+from libs.common.messages import Instant, Message, instant
+from libs.common.problems import PROBLEM_TYPE, Problem
+
+CLOCK_PATH = "/clock"
+BODY_BYTES_MAX = 1_000
+NO_STORE = {"Cache-Control": "no-store"}
+
+
+@dataclass(frozen=True)
+class CaughtUp:
+    """`swept`: owner of timers -> the time of its last whole sweep. `heads`: `consent:3` -> seq.
+    `cursors`: each projection, policy and in-memory view -> where it stands in what it hears."""
+
+    swept: Mapping[str, datetime | None]
+    heads: Mapping[str, int]
+    cursors: Mapping[str, Mapping[str, int]]
+
+
+class Step(Message):
+    now: Instant
+
+
+def drive(
+    app: FastAPI,
+    clock: SteppedClock,
+    report: Callable[[], Awaitable[CaughtUp]],
+    moved: Callable[[], None],
+) -> None:
+    """`moved` wakes whoever looks at the clock. Tell `check_routes` about CLOCK_PATH."""
+
+    async def told() -> Response:
+        found = await report()
+        content = {
+            "now": instant(clock.now()),
+            "swept": {name: instant(at) if at else None for name, at in found.swept.items()},
+            "heads": dict(found.heads),
+            "cursors": {name: dict(cursor) for name, cursor in found.cursors.items()},
+        }
+        return Response(orjson.dumps(content), 200, NO_STORE, "application/json")
+
+    async def look(request: Request) -> Response:
+        return await told() if _is_here(request) else _no(403, "not-here")
+
+    async def step(request: Request) -> Response:
+        if not _is_here(request):
+            return _no(403, "not-here")
+        try:
+            asked = Step.model_validate_json(await _body(request))
+            clock.advance(asked.now)
+        except ValidationError:
+            return _no(422, "malformed")
+        except ValueError:
+            return _no(409, "no-such-step")
+        moved()
+        return await told()
+
+    app.add_api_route(CLOCK_PATH, look, methods=["GET"], include_in_schema=False)
+    app.add_api_route(CLOCK_PATH, step, methods=["POST"], include_in_schema=False)
+
+
+def _is_here(request: Request) -> bool:
+    return request.client is not None and is_loopback(request.client.host)
+
+
+async def _body(request: Request) -> bytes:
+    raw = b""
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > BODY_BYTES_MAX:
+            raise ValueError("too large")
+    return raw
+
+
+def _no(status: int, code: str) -> Response:
+    body = Problem(status, code).body()
+    return Response(body, status, NO_STORE, PROBLEM_TYPE.decode())
