@@ -14,6 +14,7 @@ import fcntl
 import hashlib
 import os
 import random
+import select
 import shutil
 import signal
 import socket
@@ -34,7 +35,9 @@ PORTS = range(20_000, 32_000)
 READY_SECONDS_MAX = 60.0
 ASK_SECONDS_MAX = 2.0
 POLL_SECONDS = 0.05
-PLAIN_PROGRESS_SECONDS = 15.0
+LIVELY_SECONDS = 1.0
+PLAIN_SECONDS = 15.0
+OUTPUT_BYTES_KEPT = 100_000
 LINES_KEPT = 40
 
 
@@ -130,28 +133,47 @@ def _built(place: Path) -> Iterator[Path]:
 
 
 def _run(what: str, command: Sequence[str]) -> None:
-    """Runs a build; its last line of output is the progress line."""
-    started = told = time.monotonic()
-    kept: list[str] = []
-    lively = sys.stderr.isatty()
+    """Runs a build; the last line that it said is the progress line."""
     print(f"fetching {what}", file=sys.stderr, flush=True)
-    with subprocess.Popen(  # noqa: S603 our own command lines only
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-    ) as process:
+    output = b""
+    with (
+        subprocess.Popen(  # noqa: S603 our own command lines only
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as process,
+        _progress() as show,
+    ):
         assert process.stdout is not None
-        for number, line in enumerate(process.stdout):
-            kept = [*kept, line.rstrip()][-LINES_KEPT:]
-            seconds = int(time.monotonic() - started)
-            text = f"  {seconds // 60}:{seconds % 60:02} line {number}: {line.strip()}"[:78]
-            if lively:
-                print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
-            elif time.monotonic() - told > PLAIN_PROGRESS_SECONDS:
-                told = time.monotonic()
-                print(text, file=sys.stderr, flush=True)
+        while True:
+            if select.select([process.stdout], [], [], LIVELY_SECONDS)[0]:
+                said = os.read(process.stdout.fileno(), 65_536)
+                if not said:
+                    break
+                output = (output + said)[-OUTPUT_BYTES_KEPT:]
+            show(output.decode(errors="replace").rstrip().rpartition("\n")[2])
+    if process.returncode:
+        tail = output.decode(errors="replace").splitlines()[-LINES_KEPT:]
+        raise EngineMissing("\n".join([f"{command[0]} failed to get {what}:", *tail]))
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """One line that changes; where there is no terminal, a line every now and then."""
+    started = told = time.monotonic()
+    lively = sys.stderr.isatty()
+
+    def show(said: str) -> None:
+        nonlocal told
+        seconds = int(time.monotonic() - started)
+        text = f"  {seconds // 60}:{seconds % 60:02}  {said.strip()}"[:78]
+        if lively:
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+        elif time.monotonic() - told > PLAIN_SECONDS:
+            told = time.monotonic()
+            print(text, file=sys.stderr, flush=True)
+
+    yield show
     if lively:
         print("\r\x1b[K", end="", file=sys.stderr)
-    if process.returncode:
-        raise EngineMissing("\n".join([f"{command[0]} failed to get {what}:", *kept]))
 
 
 # --- starting ------------------------------------------------------------------------------------
