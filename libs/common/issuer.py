@@ -112,7 +112,7 @@ def issuer_app(issuer: Issuer) -> Starlette:
     async def refuse(_: Request, __: Exception) -> Response:
         return JSONResponse({"error": "access_denied"}, 403)
 
-    print(WARNING, file=sys.stderr, flush=True)
+    sys.stderr.write(f"{WARNING}\n")
     return Starlette(
         routes=[
             Route("/.well-known/openid-configuration", configuration),

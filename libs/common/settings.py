@@ -39,14 +39,18 @@ class Settings:
     data_dir: Annotated[Path, Says("data", "Folder of all that the embedded engine keeps.")]
     store_url: Annotated[
         str,
-        Says("sqlite://{data}", "The log: `sqlite://folder`, or `mongodb://hosts/?replicaSet=…`."),
+        Says(
+            "sqlite:///{data}", "The log: `sqlite:///folder`, or `mongodb://hosts/?replicaSet=…`."
+        ),
     ]
-    views_url: Annotated[str, Says("sqlite://{data}", "Read models and cursors; the same schemes.")]
+    views_url: Annotated[
+        str, Says("sqlite:///{data}", "Read models and cursors; the same schemes.")
+    ]
     keys_url: Annotated[
-        str, Says("sqlite://{data}", "Students' keys, one store a deployment; the same schemes.")
+        str, Says("sqlite:///{data}", "Students' keys, one store a deployment; the same schemes.")
     ]
     bus_url: Annotated[
-        str, Says("sqlite://{data}", "Distribution: `sqlite://folder`, or `kafka://hosts`.")
+        str, Says("sqlite:///{data}", "Distribution: `sqlite:///folder`, or `kafka://hosts`.")
     ]
     kek_file: Annotated[
         Path, Says("secrets/kek", "The key-encryption key; never in DATA_DIR or its backups.")

@@ -4,7 +4,7 @@ Mounted only beside the development issuer, and answered only to this machine. T
 clock of every process, then asks all of them in rounds until nothing changes any more.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -26,12 +26,16 @@ NO_STORE = {"Cache-Control": "no-store"}
 
 @dataclass(frozen=True)
 class CaughtUp:
-    """`swept`: owner of timers -> the time of its last whole sweep. `heads`: `consent:3` -> seq.
-    `cursors`: each projection, policy and in-memory view -> where it stands in what it hears."""
+    """Where a process is. `swept` is the time of its timers' last whole sweep, of the rearmost if
+    there are several; `waiting` are commands under way; `heads` the ends of its own logs as
+    `consent:3` -> seq; `cursors` where each reader stands, `logs` which logs each one hears."""
 
-    swept: Mapping[str, datetime | None]
+    sweeps: bool
+    swept: datetime | None
+    waiting: int
     heads: Mapping[str, int]
     cursors: Mapping[str, Mapping[str, int]]
+    logs: Mapping[str, Sequence[str]]
 
 
 class Step(Message):
@@ -50,9 +54,12 @@ def drive(
         found = await report()
         content = {
             "now": instant(clock.now()),
-            "swept": {name: instant(at) if at else None for name, at in found.swept.items()},
+            "sweeps": found.sweeps,
+            "swept": instant(found.swept) if found.swept else None,
+            "waiting": found.waiting,
             "heads": dict(found.heads),
             "cursors": {name: dict(cursor) for name, cursor in found.cursors.items()},
+            "logs": {name: list(heard) for name, heard in found.logs.items()},
         }
         return Response(orjson.dumps(content), 200, NO_STORE, "application/json")
 

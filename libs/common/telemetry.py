@@ -168,7 +168,7 @@ def log(event: str, **fields: Unpack[Allowed]) -> None:
     trace = _current.get()
     if trace is not None:
         line["trace"] = trace[3:35]
-    print(json.dumps(line, separators=(",", ":")), file=sys.stderr, flush=True)
+    sys.stderr.write(json.dumps(line, separators=(",", ":")) + "\n")
 
 
 class _Template(logging.Handler):
