@@ -17,7 +17,7 @@ FUNCTION_LINES_MAX = 70
 COLUMNS_MAX = 100
 
 ROOMS = {"__init__", "events", "decider", "policy", "views", "api", "main"}
-EXTRA_ROOMS = {"consent": {"roster"}}
+EXTRA_ROOMS = {"consent": {"roster", "imports"}}
 """A service's rooms beyond the usual ones, each by name."""
 PURE_ROOMS = {"events", "decider", "policy", "views"}
 PURE_IMPORTS = {
