@@ -1,0 +1,158 @@
+"""The bus of the embedded engine: every log is read where it is written, so nothing is sent.
+
+An offset is `seq - 1`, as in a topic that was never disturbed. A log that this process writes wakes
+its readers; another process's log is looked at every now and then. There is one member in a group.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import Self
+
+from libs.common.adapters.sqlite import SqliteStore
+from libs.common.commit import Commit
+from libs.common.errors import StoreAway
+from libs.common.ports import SHARDS, Delivery
+
+POLL_SECONDS_MIN = 0.05
+POLL_SECONDS_MAX = 0.5
+
+
+@dataclass(eq=False)
+class SqliteBus:
+    """`folder` is the data directory, with a folder for each log; `stores` are those that this
+    process writes, by log."""
+
+    folder: Path
+    stores: Mapping[str, SqliteStore]
+    _readers: dict[str, SqliteStore] = field(default_factory=dict)
+    _closing: AsyncExitStack = field(default_factory=AsyncExitStack)
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        await self._closing.aclose()
+
+    async def publish(self, log: str, shard: int, commits: Sequence[Commit]) -> int:  # noqa: ARG002 - the port's
+        """They are in the log, and that is where they are read."""
+        return commits[0].seq - 1
+
+    async def tail(self, log: str, shard: int) -> tuple[Commit, int] | None:
+        store = await self.store(log)
+        head = await store.head(shard) if store is not None else None
+        return (head, head.seq) if head is not None else None
+
+    @asynccontextmanager
+    async def subscribe(
+        self,
+        logs: Collection[str],
+        group: str | None,  # noqa: ARG002 - the reader's cursors are its place
+    ) -> AsyncIterator["SqliteFeed"]:
+        feed = SqliteFeed(self, tuple(logs))
+        try:
+            yield feed
+        finally:
+            feed.close()
+
+    async def store(self, log: str) -> SqliteStore | None:
+        """The store that writes this log here, or one that reads it; None while it is not there."""
+        if log in self.stores:
+            return self.stores[log]
+        path = self.folder / log / "log.db"
+        async with self._turn:
+            if log not in self._readers and path.exists():
+                reader = SqliteStore(path, log, readonly=True)
+                with suppress(StoreAway):  # it is being made this very moment
+                    self._readers[log] = await self._closing.enter_async_context(reader)
+        return self._readers.get(log)
+
+
+@dataclass(eq=False)
+class SqliteFeed:
+    bus: SqliteBus
+    logs: tuple[str, ...]
+    _nexts: dict[str, list[int]] = field(default_factory=dict)
+    _woken: asyncio.Event = field(default_factory=asyncio.Event)
+    _wakers: set[SqliteStore] = field(default_factory=set)
+    _reached: float | None = None
+    _ended: float | None = None
+
+    def __post_init__(self) -> None:
+        self._nexts = {log: [1] * SHARDS for log in self.logs}
+
+    async def batch(self, limit: int, wait: float) -> list[Delivery]:
+        """To ask for more is to say that everything before has been dealt with."""
+        if self._reached is not None:
+            self._ended = self._reached
+        until = monotonic() + wait
+        pause = POLL_SECONDS_MIN
+        while True:
+            self._woken.clear()
+            now = monotonic()
+            found, all_of_it, waking = await self._read(limit)
+            self._reached = now if all_of_it else None
+            if found:
+                await asyncio.sleep(0)  # a reader that never waits for anything lets others in
+                return found
+            self._ended = self._reached
+            left = until - monotonic()
+            if left <= 0:
+                return []
+            await self._wait(left if waking else min(left, pause))
+            pause = min(POLL_SECONDS_MAX, 2 * pause)
+
+    async def done(self, log: str, shard: int, offset: int) -> None:
+        """Nothing: readers keep their own cursors."""
+
+    async def rewind(self, log: str, shard: int, offset: int) -> None:
+        self._nexts[log][shard] = offset + 1
+        self._reached = None
+
+    def ended(self) -> float | None:
+        return self._ended
+
+    def close(self) -> None:
+        for store in self._wakers:
+            store.listeners.discard(self._woken)
+
+    async def _read(self, limit: int) -> tuple[list[Delivery], bool, bool]:
+        """What is new; whether that was all; whether news of every log would wake us."""
+        found: list[Delivery] = []
+        all_of_it = waking = True
+        for log in self.logs:
+            store = await self.bus.store(log)
+            if store is None or store.file.readonly:
+                waking = False
+            elif store not in self._wakers:
+                self._wakers.add(store)
+                store.listeners.add(self._woken)
+            if store is None:
+                continue
+            if len(found) >= limit:
+                all_of_it = False
+                break
+            commits, whole = await store.log_all(self._nexts[log], limit - len(found))
+            all_of_it = all_of_it and whole
+            for commit in commits:
+                self._nexts[log][commit.shard] = commit.seq + 1
+                found.append(Delivery(commit, commit.seq - 1))
+        self.logs = self.logs[1:] + self.logs[:1]  # so that a busy log cannot hide another
+        return found, all_of_it, waking
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+        except TimeoutError:
+            pass

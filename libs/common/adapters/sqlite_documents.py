@@ -1,0 +1,250 @@
+"""Read models in one file on disk: a table for each kind, an index for each declared shape.
+
+A table holds JSON text; an index is over what `json_extract` finds in it. A page that goes on from
+a keyset is read in slices, each of which one index answers without sorting.
+"""
+
+import re
+import sqlite3
+from collections.abc import Collection, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import orjson
+
+from libs.common.adapters.sqlite_file import Layout, SqliteFile, snapshot, transaction
+from libs.common.adapters.sqlite_shared import shared
+from libs.common.ports import PAGE_MAX, Doc, Page, Put, Query, Scalar
+
+INTEGER_MAX = 2**63 - 1
+LAYOUT = Layout(
+    version=1,
+    synchronous="NORMAL",
+    schema="CREATE TABLE shapes(kind TEXT, fields TEXT, PRIMARY KEY(kind, fields)) WITHOUT ROWID",
+)
+KINDS = re.compile(r"[A-Za-z0-9_-]{1,100}")
+FIELDS = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,60}")
+
+
+class SqliteDocuments:
+    """A kind must be prepared before anything is put: ValueError otherwise."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._closing = AsyncExitStack()
+        self.file: SqliteFile
+
+    async def __aenter__(self) -> Self:
+        """Raises Taken for another process, WrongFormat, or StoreAway."""
+        self.file = await self._closing.enter_async_context(shared(self._path, LAYOUT))
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        await self._closing.aclose()
+
+    async def prepare(self, kind: str, indexes: Sequence[tuple[str, ...]]) -> None:
+        shapes = {" ".join(map(_name, fields)): fields for fields in indexes}
+        table = _table(kind)
+
+        def work(connection: sqlite3.Connection) -> None:
+            with transaction(connection):
+                connection.execute(
+                    f"CREATE TABLE IF NOT EXISTS {table}"
+                    "(id TEXT PRIMARY KEY NOT NULL, rev INT NOT NULL, body TEXT NOT NULL)"
+                )
+                connection.execute("INSERT OR IGNORE INTO shapes VALUES (?, '*')", (kind,))
+                for shape, fields in shapes.items():
+                    connection.execute("INSERT OR IGNORE INTO shapes VALUES (?, ?)", (kind, shape))
+                    if fields:
+                        index = f'"{kind}.{".".join(fields)}"'
+                        found = ", ".join(map(_field, fields))
+                        connection.execute(
+                            f"CREATE INDEX IF NOT EXISTS {index} ON {table}({found}, id)"
+                        )
+
+        await self.file.write(work)
+
+    async def get(self, kind: str, keys: Collection[str]) -> dict[str, Doc]:
+        table, wanted = _table(kind), orjson.dumps(sorted(keys)).decode()
+
+        def work(connection: sqlite3.Connection) -> list[tuple[str, int, str]]:
+            with snapshot(connection):
+                if not _shapes(connection, kind):
+                    return []
+                return connection.execute(
+                    f"SELECT id, rev, body FROM {table} "  # noqa: S608 - a checked name
+                    "WHERE id IN (SELECT value FROM json_each(?))",
+                    (wanted,),
+                ).fetchall()
+
+        return {key: _doc(key, rev, body) for key, rev, body in await self.file.read(work)}
+
+    async def find(self, kind: str, query: Query) -> Page:
+        shape = _checked(query)
+        statements = [(_select(kind, part, query), part.values) for part in _slices(query)]
+
+        def work(connection: sqlite3.Connection) -> list[tuple[str, int, str]]:
+            found: list[tuple[str, int, str]] = []
+            with snapshot(connection):
+                if not any(_serves(fields, shape) for fields in _shapes(connection, kind)):
+                    raise ValueError(f"{kind} declares no index for this question")
+                for statement, values in statements:
+                    room = query.limit + 1 - len(found)
+                    if room > 0:
+                        found += connection.execute(statement, (*values, room)).fetchall()
+            return found
+
+        rows = await self.file.read(work)
+        docs = [_doc(key, rev, body) for key, rev, body in rows[: query.limit]]
+        more = len(rows) > query.limit
+        return Page(docs, _keyset(docs[-1], query) if more else None)
+
+    async def put(self, puts: Sequence[Put]) -> list[bool]:
+        rows = [(number, _table(put.kind), put, _body(put.doc)) for number, put in enumerate(puts)]
+        rows.sort(key=lambda row: (row[2].kind, row[2].key))  # neighbours share pages
+
+        def work(connection: sqlite3.Connection) -> list[bool]:
+            won = [False] * len(puts)
+            with transaction(connection):
+                for kind in {put.kind for put in puts}:
+                    if not _shapes(connection, kind):
+                        raise ValueError(f"{kind} was not prepared")
+                for number, table, put, body in rows:
+                    won[number] = _put(connection, table, put, body)
+            return won
+
+        return await self.file.write(work)
+
+    async def drop(self, kind: str) -> None:
+        table = _table(kind)
+
+        def work(connection: sqlite3.Connection) -> None:
+            with transaction(connection):
+                connection.execute("DELETE FROM shapes WHERE kind = ?", (kind,))
+                connection.execute(f"DROP TABLE IF EXISTS {table}")
+
+        await self.file.write(work)
+
+
+class _Slice(NamedTuple):
+    """A stretch of an index: the conditions on it, and the values that they compare with."""
+
+    conditions: tuple[str, ...]
+    values: tuple[Scalar, ...]
+
+    def also(self, condition: str, *values: Scalar) -> "_Slice":
+        return _Slice((*self.conditions, condition), self.values + values)
+
+
+def _slices(query: Query) -> list[_Slice]:
+    """The stretches that together hold the answer, in its order. Without a keyset it is one; with
+    one, first what ties with it in every field but the last, then in every field but two, …"""
+    base = _Slice((), ())
+    for name, value in query.where.items():
+        base = base.also(f"{_field(name)} IS ?", value)
+    if query.low is not None:
+        base = base.also(f"{_field(query.order[0])} >= ?", query.low)
+    if query.high is not None:
+        base = base.also(f"{_field(query.order[0])} <= ?", query.high)
+    if query.after is None:
+        return [base]
+    found: list[_Slice] = []
+    names = [*map(_field, query.order), "id"]
+    for depth, (name, value) in enumerate(zip(names, query.after, strict=True)):
+        found = _beyond(base, name, value, query, bounded=depth == 0) + found
+        base = base.also(f"{name} IS ?", value)
+    return found
+
+
+def _beyond(base: _Slice, name: str, value: Scalar, query: Query, bounded: bool) -> list[_Slice]:
+    """What comes after a value of one field. Null is the least of all values."""
+    if value is None:
+        return [] if query.descending else [base.also(f"{name} IS NOT NULL")]
+    if not query.descending:
+        return [base.also(f"{name} > ?", value)]
+    if name == "id" or (bounded and (query.low is not None or query.high is not None)):
+        return [base.also(f"{name} < ?", value)]
+    return [base.also(f"{name} < ?", value), base.also(f"{name} IS NULL")]
+
+
+def _select(kind: str, part: _Slice, query: Query) -> str:
+    down = " DESC" if query.descending else ""
+    order = ", ".join(f"{name}{down}" for name in [*map(_field, query.order), "id"])
+    where = f"WHERE {' AND '.join(part.conditions)} " if part.conditions else ""
+    return f"SELECT id, rev, body FROM {_table(kind)} {where}ORDER BY {order} LIMIT ?"  # noqa: S608 - checked names
+
+
+def _checked(query: Query) -> tuple[frozenset[str], tuple[str, ...]]:
+    """The shape of a question. Raises ValueError when it is none."""
+    if not 0 < query.limit <= PAGE_MAX:
+        raise ValueError("a page has 1 to 200 documents")
+    if (query.low is not None or query.high is not None) and not query.order:
+        raise ValueError("a range is on the first field of the order")
+    if query.after is not None and len(query.after) != len(query.order) + 1:
+        raise ValueError("a keyset of another question")
+    for value in (*query.where.values(), query.low, query.high, *(query.after or ())):
+        if isinstance(value, int) and abs(value) > INTEGER_MAX:
+            raise ValueError("an integer out of range")
+    return frozenset(query.where), query.order
+
+
+def _serves(fields: tuple[str, ...], shape: tuple[frozenset[str], tuple[str, ...]]) -> bool:
+    where, order = shape
+    count = len(where)
+    return frozenset(fields[:count]) == where and fields[count:] == order
+
+
+def _shapes(connection: sqlite3.Connection, kind: str) -> list[tuple[str, ...]]:
+    """The declared shapes of a kind; `*` stands for the kind itself."""
+    found = connection.execute("SELECT fields FROM shapes WHERE kind = ?", (kind,))
+    return [tuple(fields.split()) for (fields,) in found]
+
+
+def _put(connection: sqlite3.Connection, table: str, put: Put, body: str) -> bool:
+    if put.rev == 0:
+        written = connection.execute(
+            f"INSERT INTO {table} VALUES (?, 1, ?) ON CONFLICT DO NOTHING",  # noqa: S608 - a checked name
+            (put.key, body),
+        )
+    else:
+        written = connection.execute(
+            f"UPDATE {table} SET rev = rev + 1, body = ? WHERE id = ? AND rev = ?",  # noqa: S608 - a checked name
+            (body, put.key, put.rev),
+        )
+    return written.rowcount == 1
+
+
+def _table(kind: str) -> str:
+    if KINDS.fullmatch(kind) is None:
+        raise ValueError("not the name of a kind")
+    return f'"d.{kind}"'
+
+
+def _name(field: str) -> str:
+    if FIELDS.fullmatch(field) is None:
+        raise ValueError("not the name of a field")
+    return field
+
+
+def _field(field: str) -> str:
+    return f"json_extract(body, '$.{_name(field)}')"
+
+
+def _body(doc: Doc) -> str:
+    kept = {name: value for name, value in doc.items() if name not in ("_id", "_rev")}
+    return orjson.dumps(kept).decode()
+
+
+def _doc(key: str, rev: int, body: str) -> Doc:
+    return {**orjson.loads(body), "_id": key, "_rev": rev}
+
+
+def _keyset(doc: Doc, query: Query) -> tuple[Scalar, ...]:
+    return (*(doc.get(name) for name in query.order), doc["_id"])
