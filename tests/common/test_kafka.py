@@ -12,9 +12,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from deploy.engines import engines as real
 from libs.common.adapters.kafka import KafkaBus, headers
-from libs.common.commit import NO_PREV, Commit, Draft, canonical, encode
+from libs.common.commit import NO_PREV, Commit, Draft, canonical, encode, shard_of
 from libs.common.errors import StoreAway
 from libs.common.messages import Actor, Dep, Position, Role
+from libs.common.ports import SHARDS, Delivery, Feed
 
 AT = datetime(2026, 1, 23, 17, 18, 26, 263443, UTC)
 STREAM = "referral/ref_1"
@@ -22,17 +23,27 @@ SOMEBODY = Actor("usr_1", Role.TEACHER, "sch_one")
 WAIT_SECONDS_MAX = 30.0
 
 
-def commits(count: int, log: str = "referrals") -> list[Commit]:
+def commits(count: int, shard: int = shard_of(STREAM)) -> list[Commit]:
     """A chain in one shard."""
     event = canonical({"data": {}, "type": "referral.sent", "v": 1})
+    streams = (f"referral/ref_{number}" for number in range(1_000))
+    stream = next(stream for stream in streams if shard_of(stream) == shard)
     made: list[Commit] = []
     for number in range(count):
         draft = Draft(
-            STREAM, number, (event,), ("referral.sent",), uuid4(), uuid4(), SOMEBODY, ("stu_1",)
+            stream, number, (event,), ("referral.sent",), uuid4(), uuid4(), SOMEBODY, ("stu_1",)
         )
         prev = made[-1].hash if made else NO_PREV
-        made.append(encode(draft, log, number + 1, prev, AT))
+        made.append(encode(draft, "referrals", number + 1, prev, AT))
     return made
+
+
+async def drained(feed: Feed) -> list[Delivery]:
+    """Everything until the feed has known of nothing more since it was asked."""
+    started, found = monotonic(), list[Delivery]()
+    while (feed.ended() or 0.0) < started:
+        found += await feed.batch(500, 0.2)
+    return found
 
 
 def prefix() -> str:
@@ -96,7 +107,7 @@ async def test_a_record_is_the_bytes_of_the_commit(kafka: str) -> None:
     async with consumer:
         record = await asyncio.wait_for(consumer.getone(), WAIT_SECONDS_MAX)
     assert record.value == commit.body
-    assert record.key == STREAM.encode()
+    assert record.key == commit.stream.encode()
     assert record.timestamp == int(AT.timestamp() * 1_000)
     assert list(record.headers) == headers(commit)
 
@@ -110,6 +121,52 @@ async def test_the_tail_is_not_fooled_by_a_late_duplicate_or_a_jump(kafka: str) 
         await bus.publish("referrals", shard, made[1:3])  # somebody who was asleep
         await bus.publish("referrals", shard, made[7:])  # the topic lost two
         assert await bus.tail("referrals", shard) == (made[4], 9)
+
+
+@pytest.mark.engines
+async def test_members_of_a_group_share_the_shards_and_miss_nothing(kafka: str) -> None:
+    """One works alone, a second joins, the first leaves: what was done is not delivered again to
+    a member who comes later, and what was not done is."""
+    made = {shard: commits(30, shard) for shard in range(SHARDS)}
+    async with KafkaBus(kafka, prefix()) as bus:
+        for shard, chain in made.items():
+            await bus.publish("referrals", shard, chain[:10])
+        seen: set[Position] = set()
+        async with bus.subscribe(["referrals"], "inbox") as second:
+            async with bus.subscribe(["referrals"], "inbox") as first:
+                for shard, chain in made.items():
+                    await bus.publish("referrals", shard, chain[10:20])
+                places: list[set[int]] = []
+                for feed in (first, second):
+                    deliveries = await drained(feed)
+                    places.append({delivery.commit.shard for delivery in deliveries})
+                    seen |= {delivery.commit.position for delivery in deliveries}
+                    for delivery in deliveries:
+                        await feed.done("referrals", delivery.commit.shard, delivery.offset)
+                assert len(seen) == 20 * SHARDS
+                assert places[0] | places[1] == set(range(SHARDS))
+            for shard, chain in made.items():
+                await bus.publish("referrals", shard, chain[20:])
+            late = await drained(second)
+        assert {delivery.commit.position for delivery in late} >= {
+            commit.position for chain in made.values() for commit in chain[20:]
+        }
+        async with bus.subscribe(["referrals"], "inbox") as third:
+            again = await drained(third)
+        assert min(delivery.commit.seq for delivery in again) > 10
+
+
+@pytest.mark.engines
+async def test_a_feed_knows_when_nothing_is_left(kafka: str) -> None:
+    made = commits(10)
+    async with KafkaBus(kafka, prefix()) as bus, bus.subscribe(["referrals"], None) as feed:
+        await bus.publish("referrals", made[0].shard, made)
+        published = monotonic()
+        assert len(await feed.batch(100, WAIT_SECONDS_MAX)) == 10
+        assert (feed.ended() or 0.0) < published, "the batch has not been dealt with yet"
+        while (feed.ended() or 0.0) < published:
+            assert await feed.batch(100, 0.2) == []
+        assert published <= (feed.ended() or 0.0) <= monotonic()
 
 
 @pytest.mark.engines
