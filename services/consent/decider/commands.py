@@ -1,6 +1,6 @@
 """What can be asked of the consent service, each about one student."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -177,19 +177,19 @@ class Narrow(StudentCommand):
 
 
 class WithdrawRequest(StudentCommand):
-    """One request, or all of a referral, or those of one of its attempts."""
+    """One request; a policy asks for all of a referral, or for those of one of its attempts."""
 
     grant: Token | None = None
-    referral: Token | None = None
-    attempt: int | None = None
+    referral: Fact[str | None] = None
+    attempt: Fact[int | None] = None
 
 
 class Remind(StudentCommand):
     """`kind` names the clock that ran out; by hand, once a day."""
 
     grant: Token
-    kind: Code = "by-hand"
-    due: Instant | None = None
+    kind: Fact[str] = "by-hand"
+    due: Fact[datetime | None] = None
 
 
 class Lapse(StudentCommand):
