@@ -6,7 +6,6 @@ What a service *is* stands in its `main.py` as one value; this page only runs it
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from libs.common.append import Appender
@@ -14,13 +13,14 @@ from libs.common.consume import Standing
 from libs.common.errors import Missing
 from libs.common.handle import Answer, Ask, Handler
 from libs.common.memory import InMemory
-from libs.common.messages import Command, instant
+from libs.common.messages import Command
 from libs.common.ports import SHARDS, Bus, Clock, Documents, EventStore
 from libs.common.project import Generation, project
 from libs.common.react import Handle, Reacting, react
 from libs.common.relay import Relay
 from libs.common.sealing import Keyring, Refs
 from libs.common.shapes import Decider, Policy, Projection
+from libs.common.stepping import CaughtUp
 from libs.common.timers import ClockRow, Timers
 from libs.common.views import (
     Views,
@@ -71,6 +71,7 @@ class Running:
     memories: dict[str, InMemory[Any]] = field(default_factory=dict)
     generations: list[Generation[Any]] = field(default_factory=list)
     reacting: list[Reacting] = field(default_factory=list)
+    built: bool = False
     timers: Timers = field(init=False)
     relay: Relay = field(init=False)
 
@@ -106,6 +107,7 @@ class Running:
         found: dict[str, Loop] = {}
         for memory in self.memories.values():
             found[f"{name}.memory.{memory.projection.name}"] = _remembering(memory, self.bus)
+        found[f"{name}.building"] = self._building
         if RELAY in self.parts and self.relayed:
             self.appender.heard.append(self.relay.woken.hear)
             found[f"{name}.relay"] = self.relay.run
@@ -113,7 +115,6 @@ class Running:
             projections = (*self.rooms.projections, self.rooms.clocks)
             self.generations = await live_generations(self.documents, projections)
             found[f"{name}.project"] = self._project
-            found[f"{name}.flip"] = self._first_flips
             found[f"{name}.react"] = self._react
             found[f"{name}.timers"] = self.timers.run
         return found
@@ -127,6 +128,7 @@ class Running:
     def not_ready(self) -> list[str]:
         """Why this process should not be asked yet, or any more."""
         reasons = [] if self.appender.fit() else ["log"]
+        reasons += [] if self.built else [f"{self.rooms.name}: its views are being built"]
         for standing in self.standings():
             reasons += [f"{standing.name}:{log}:{shard}" for log, shard in standing.halted]
         return reasons
@@ -136,23 +138,20 @@ class Running:
         found += [reacting.standing for reacting in self.reacting]
         return found + [memory.standing for memory in self.memories.values()]
 
-    async def status(self) -> dict[str, Any]:
+    async def status(self) -> CaughtUp:
         """What the driver of a stepped clock compares: heads, sweeps and cursors."""
         ends = [await self.store.head(shard) for shard in range(SHARDS)]
-        return {
-            "now": instant(self.clock.now()),
-            "swept": instant(self.timers.swept) if self.timers.swept else None,
-            "sweeps": PROJECT in self.parts,
-            "waiting": self.appender.waiting(),
-            "heads": {f"{self.rooms.name}:{end.shard}": end.seq for end in ends if end},
-            "logs": {standing.name: list(standing.logs) for standing in self.standings()},
-            "cursors": {standing.name: standing.seqs() for standing in self.standings()},
-        }
+        return CaughtUp(
+            sweeps=PROJECT in self.parts,
+            swept=self.timers.swept,
+            waiting=self.appender.waiting(),
+            heads={f"{self.rooms.name}:{end.shard}": end.seq for end in ends if end},
+            cursors={self._told(standing): standing.seqs() for standing in self.standings()},
+            logs={self._told(standing): standing.logs for standing in self.standings()},
+        )
 
-    def stepped(self, now: datetime) -> None:
-        """The stepped clock has moved: what is due is asked at once."""
-        if now > (self.timers.swept or now):
-            self.timers.wake.set()
+    def _told(self, standing: Standing) -> str:
+        return f"{self.rooms.name}.{standing.name}"
 
     async def rebuild(self, projection: Projection[Any]) -> tuple[Generation[Any], Loop, Loop]:
         """A new generation beside the live one: the loop that folds it, and the one that flips the
@@ -177,13 +176,22 @@ class Running:
         handle = self.before(self.handle)
         await react(self.bus, self.documents, f"{self.rooms.name}.react", self.reacting, handle)
 
-    async def _first_flips(self) -> None:
-        """A view without an alias, or of another version, is shown once it has caught up."""
+    async def _building(self) -> None:
+        """A view without an alias, or of another version, is shown once it has caught up; nobody is
+        to ask this process before all are."""
+        for memory in self.memories.values():
+            targets = await heads(self.bus, memory.projection.logs)
+            while not memory.reached(targets):
+                await _pause()
         for generation in self.generations:
             alias = await read_alias(self.documents, generation.projection.name)
             if alias is None or generation.kind not in (alias.live, alias.previous):
                 targets = await heads(self.bus, generation.projection.logs)
                 await flip_when_caught_up(self.documents, generation, targets, _pause)
+        for projection in (*self.rooms.projections, self.rooms.clocks):
+            while await read_alias(self.documents, projection.name) is None:
+                await _pause()
+        self.built = True
         await asyncio.Event().wait()
 
 

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self, get_type_hints
@@ -39,18 +39,14 @@ class Settings:
     data_dir: Annotated[Path, Says("data", "Folder of all that the embedded engine keeps.")]
     store_url: Annotated[
         str,
-        Says(
-            "sqlite:///{data}", "The log: `sqlite:///folder`, or `mongodb://hosts/?replicaSet=…`."
-        ),
+        Says("sqlite://{data}", "The log: `sqlite://folder`, or `mongodb://hosts/?replicaSet=…`."),
     ]
-    views_url: Annotated[
-        str, Says("sqlite:///{data}", "Read models and cursors; the same schemes.")
-    ]
+    views_url: Annotated[str, Says("sqlite://{data}", "Read models and cursors; the same schemes.")]
     keys_url: Annotated[
-        str, Says("sqlite:///{data}", "Students' keys, one store a deployment; the same schemes.")
+        str, Says("sqlite://{data}", "Students' keys, one store a deployment; the same schemes.")
     ]
     bus_url: Annotated[
-        str, Says("sqlite:///{data}", "Distribution: `sqlite:///folder`, or `kafka://hosts`.")
+        str, Says("sqlite://{data}", "Distribution: `sqlite://folder`, or `kafka://hosts`.")
     ]
     kek_file: Annotated[
         Path, Says("secrets/kek", "The key-encryption key; never in DATA_DIR or its backups.")
@@ -69,6 +65,9 @@ class Settings:
     clock: Annotated[
         Literal["system", "stepped", "shifted"],
         Says("system", "`system`, `stepped` (by POST /clock) or `shifted` (by CLOCK_OFFSET)."),
+    ]
+    clock_start: Annotated[
+        datetime, Says("2025-07-01T00:00:00Z", "Where a stepped clock over an empty log begins.")
     ]
     clock_offset: Annotated[timedelta, Says("0", "Seconds that a shifted clock is off.")]
     host: Annotated[str, Says("127.0.0.1", "Address to listen on.")]
@@ -140,6 +139,8 @@ def _read(name: str, word: str) -> Any:
             return _one_of(variable, word, ("yes", "no")) == "yes"
         case "clock":
             return _one_of(variable, word, ("system", "stepped", "shifted"))
+        case "clock_start":
+            return _instant(variable, word)
         case "clock_offset":
             return timedelta(seconds=_number(variable, word, -4_000_000_000, 4_000_000_000))
         case "port":
@@ -170,6 +171,16 @@ def _number(variable: str, word: str, low: int, high: int) -> int:
     if not low <= number <= high:
         raise BadSetting(variable, f"must lie between {low} and {high}")
     return number
+
+
+def _instant(variable: str, word: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(word)
+    except ValueError:
+        raise BadSetting(variable, "must be a time, ISO 8601") from None
+    if found.tzinfo is None:
+        raise BadSetting(variable, "needs its offset from UTC")
+    return found
 
 
 def _name(variable: str, word: str) -> str:

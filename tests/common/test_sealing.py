@@ -33,7 +33,7 @@ class GuestWelcomed(Event):
 
 @pytest.fixture
 async def keys(tmp_path: Path) -> AsyncIterator[Keys]:
-    async with open_keys(f"sqlite:///{tmp_path}/keys.db") as opened:
+    async with open_keys(f"sqlite://{tmp_path}") as opened:
         yield opened
 
 

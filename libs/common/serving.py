@@ -1,0 +1,180 @@
+"""From settings to a serving process: doors opened, routes mounted, loops kept, then all closed.
+
+A service's `main.py` says what it is in one `Main`; a process serves one of them, or all of them.
+"""
+
+import asyncio
+from collections import ChainMap
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI
+
+from libs.common import telemetry
+from libs.common.adapters import open_bus, open_documents, open_keys, open_store
+from libs.common.application import application, check_routes, mount
+from libs.common.auth import Tokens
+from libs.common.clock import ShiftedClock, SteppedClock, SystemClock
+from libs.common.directory import Directory
+from libs.common.http import Routes
+from libs.common.issuer import Issuer, issuer_app, read_key
+from libs.common.ports import SHARDS, Clock
+from libs.common.react import Handle
+from libs.common.sealing import Keyring, read_kek
+from libs.common.service import API, PARTS, Loop, Rooms, Running
+from libs.common.settings import Settings
+from libs.common.stepping import CLOCK_PATH, CaughtUp, drive
+from libs.common.tasks import Loops, running, serve
+
+ISSUER_PATH = "/issuer"
+ISSUER_KEY = "issuer.json"
+
+
+@dataclass(frozen=True)
+class Main:
+    """What a service's `main.py` says: its rooms, its routes and their doors, and the loops that
+    only it has. `before` stands before every command that its policies ask."""
+
+    rooms: Callable[[Directory], Rooms]
+    routes: Routes[Any]
+    doors: Callable[[Running, Directory], Any]
+    loops: Callable[[Any], Mapping[str, Loop]] = lambda _: {}
+    before: Callable[[Running, Handle], Handle] = lambda _, handle: handle
+
+
+def read_directory(path: Path) -> Directory:
+    return Directory.model_validate_json(path.read_bytes())
+
+
+def clock_of(settings: Settings) -> Clock:
+    match settings.clock:
+        case "stepped":
+            return SteppedClock(settings.clock_start)
+        case "shifted":
+            return ShiftedClock(settings.clock_offset)
+        case "system":
+            return SystemClock()
+
+
+@asynccontextmanager
+async def opened(
+    settings: Settings, rooms: Sequence[Rooms], clock: Clock, parts: Collection[str] = PARTS
+) -> AsyncIterator[list[Running]]:
+    """The services of this process, doors open; what was asked is answered before they close."""
+    prefix = settings.prefix
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        keys = await enter(open_keys(settings.keys_url, prefix))
+        stores = {
+            one.name: await enter(open_store(settings.store_url, one.name, prefix=prefix))
+            for one in rooms
+        }
+        bus = await enter(open_bus(settings.bus_url, stores, prefix))
+        found = []
+        for one in rooms:
+            documents = await enter(open_documents(settings.views_url, one.name, prefix))
+            keyring = Keyring(keys, read_kek(settings.kek_file))
+            running = Running(
+                one, stores[one.name], bus, documents, keyring, await keyring.refs(), clock,
+                frozenset(parts), relayed=urlsplit(settings.bus_url).scheme != "sqlite",
+            )  # fmt: skip
+            stack.push_async_callback(running.close)
+            found.append(running)
+        yield found
+
+
+async def serve_all(
+    settings: Settings, mains: Sequence[Main], parts: Collection[str] = PARTS
+) -> None:
+    """Serves until it is told to stop. Raises Died when a loop had died."""
+    telemetry.start(settings.service, settings.otlp_url)
+    directory = read_directory(settings.directory_file)
+    clock = clock_of(settings)
+    async with AsyncExitStack() as stack:
+        rooms = [main.rooms(directory) for main in mains]
+        services = await stack.enter_async_context(opened(settings, rooms, clock, parts))
+        await not_before(clock, services)
+        state: list[Loops] = []
+        app = application(settings.service, lambda: _not_ready(state, services))
+        loops: dict[str, Loop] = {}
+        for main, service in zip(mains, services, strict=True):
+            service.before = partial(main.before, service)
+            loops |= await service.loops()
+            if API in parts:
+                doors = main.doors(service, directory)
+                mount(app, main.routes, doors, Tokens(settings.oidc_issuer, service.refs))
+                loops |= main.loops(doors)
+        known = _development(settings, app, clock, services)
+        check_routes(app, known)
+        state.append(await stack.enter_async_context(running(loops)))
+        await serve(app, settings.host, settings.port)
+    telemetry.stop()
+
+
+def _development(
+    settings: Settings, app: FastAPI, clock: Clock, services: Sequence[Running]
+) -> list[str]:
+    """The issuer and the clock's driver, where they are allowed; the paths they answer."""
+    known = []
+    if settings.allow_dev_issuer and urlsplit(settings.oidc_issuer).path == ISSUER_PATH:
+        issuer = Issuer(settings.oidc_issuer, read_key(settings.data_dir / ISSUER_KEY))
+        app.mount(ISSUER_PATH, issuer_app(issuer))
+        known.append(ISSUER_PATH)
+    if isinstance(clock, SteppedClock):
+
+        def moved() -> None:
+            for service in services:
+                service.timers.wake.set()
+
+        async def report() -> CaughtUp:
+            return merged([await service.status() for service in services])
+
+        drive(app, clock, report, moved)
+        known.append(CLOCK_PATH)
+    return known
+
+
+def _not_ready(state: Sequence[Loops], services: Sequence[Running]) -> list[str]:
+    if not state:
+        return ["starting"]
+    return state[0].ready() + [reason for service in services for reason in service.not_ready()]
+
+
+def merged(statuses: Sequence[CaughtUp]) -> CaughtUp:
+    """The status of a process that holds several services: what is furthest behind counts."""
+    sweeps = [status.swept for status in statuses if status.sweeps]
+    return CaughtUp(
+        sweeps=bool(sweeps),
+        swept=None if None in sweeps else min((at for at in sweeps if at), default=None),
+        waiting=sum(status.waiting for status in statuses),
+        heads=dict(ChainMap(*(dict(status.heads) for status in statuses))),
+        cursors=dict(ChainMap(*(dict(status.cursors) for status in statuses))),
+        logs=dict(ChainMap(*(dict(status.logs) for status in statuses))),
+    )
+
+
+async def not_before(clock: Clock, services: Sequence[Running]) -> None:
+    """A stepped clock goes on where the logs end."""
+    if not isinstance(clock, SteppedClock):
+        return
+    ends = await asyncio.gather(
+        *(service.store.head(shard) for service in services for shard in range(SHARDS))
+    )
+    latest: datetime = max((end.at for end in ends if end is not None), default=clock.at)
+    if latest > clock.at:
+        clock.at = latest.replace(microsecond=0)
+
+
+def embedded(settings: Settings) -> Settings:
+    """Where the demo left the clock, a shifted clock goes on."""
+    offset = settings.data_dir / "clock-offset"
+    if settings.clock == "shifted" and not settings.clock_offset and offset.exists():
+        seconds = timedelta(seconds=int(offset.read_text()))
+        return replace(settings, clock_offset=seconds)
+    return settings

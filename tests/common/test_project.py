@@ -1,0 +1,204 @@
+"""Folding: old news changes nothing, rivals agree, a rebuild disturbs nobody."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from libs.common.errors import Malformed
+from libs.common.handle import Ask
+from libs.common.messages import Recorded
+from libs.common.ports import Delivery, Put, Query
+from libs.common.project import Generation, fold_batch
+from libs.common.replay import as_of, said, said_by
+from libs.common.service import Running
+from libs.common.shapes import Projection
+from libs.common.views import read_alias, roll_back
+from tests.common.beads import Tally, add, tallies
+from tests.common.doors import ROOMS, Doors, alive, open_doors, service, settled, until
+
+COLOURS = tuple(f"colour{number}" for number in range(12))
+
+
+@pytest.fixture
+async def doors(tmp_path: Path) -> AsyncIterator[Doors]:
+    async with open_doors(tmp_path / "data") as opened:
+        yield opened
+
+
+async def strung(running: Running, count: int = 40, start: int = 0) -> None:
+    asks = [
+        add(start + n, COLOURS[n % len(COLOURS)], f"string/{start}.{n // len(COLOURS)}")
+        for n in range(count)
+    ]
+    await asyncio.gather(*map(running.handle, asks))
+
+
+async def everything(doors: Doors) -> list[Delivery]:
+    return [
+        Delivery(commit, commit.seq)
+        for shard in range(16)
+        for commit in await doors.store.log(shard, 0)
+    ]
+
+
+async def stored(doors: Doors, kind: str) -> bytes:
+    return said_by(await doors.documents.get(kind, COLOURS))
+
+
+async def replayed(doors: Doors, projection: Projection[Any] = tallies) -> bytes:
+    return said((await as_of({"beads": doors.store}, [projection], None))[projection.name])
+
+
+async def test_news_that_comes_again_changes_nothing(doors: Doors) -> None:
+    await strung(await service(doors))
+    batch = await everything(doors)
+    for _ in range(2):  # the cursors are lost in between, the documents are not
+        generation = Generation.of(tallies, "tallies_v1_g1")
+        await generation.prepare(doors.documents)
+        await fold_batch(generation, doors.documents, batch)
+        await fold_batch(generation, doors.documents, batch)
+    assert await stored(doors, "tallies_v1_g1") == await replayed(doors)
+
+
+async def test_rivals_over_the_same_documents_agree(doors: Doors) -> None:
+    await strung(await service(doors))
+    batch = await everything(doors)
+    rivals = [Generation.of(tallies, "tallies_v1_g1") for _ in range(3)]
+    await rivals[0].prepare(doors.documents)
+
+    async def fold(rival: Generation[Tally]) -> None:
+        for delivery in batch:
+            await fold_batch(rival, doors.documents, [delivery])
+
+    await asyncio.gather(*map(fold, rivals))
+    assert await stored(doors, "tallies_v1_g1") == await replayed(doors)
+
+
+def _fragile(view: Tally | None, entry: Recorded[Any], key: str) -> Tally:
+    if key == "colour3":
+        raise ValueError("cannot be folded")
+    return tallies.fold(view, entry, key) or Tally(colour=key)
+
+
+async def test_a_commit_that_cannot_be_folded_halts_its_shard_alone(doors: Doors) -> None:
+    await strung(await service(doors))
+    fragile = replace(tallies, fold=_fragile)
+    generation = Generation.of(fragile, "tallies_v1_g1")
+    await generation.prepare(doors.documents)
+    await fold_batch(generation, doors.documents, await everything(doors))
+    assert set(generation.standing.halted.values()) == {"ValueError"}
+    shards = {place[1] for place in generation.standing.halted}
+    for shard in range(16):
+        commits = await doors.store.log(shard, 0)
+        at = generation.standing.seqs().get(f"beads:{shard}", 0)
+        if shard in shards:
+            assert commits[at].recorded[0].event.model_dump()["colour"] == "colour3"
+        else:
+            assert at == len(commits)
+
+
+def _fading(view: Tally | None, entry: Recorded[Any], key: str) -> Tally | None:
+    counted = tallies.fold(view, entry, key)
+    return None if counted is not None and counted.count == 2 else counted
+
+
+async def test_a_deleted_document_is_not_brought_back_by_old_news(doors: Doors) -> None:
+    running = await service(doors)
+    await strung(running, count=24)  # every colour twice: all deleted
+    batch = await everything(doors)
+    fading = replace(tallies, fold=_fading)
+    for _ in range(2):
+        generation = Generation.of(fading, "tallies_v1_g1")
+        await generation.prepare(doors.documents)
+        await fold_batch(generation, doors.documents, batch)
+    docs = await doors.documents.get("tallies_v1_g1", COLOURS)
+    assert all(doc["_gone"] for doc in docs.values())
+    assert len(docs) == len(COLOURS)
+
+
+async def test_readers_see_no_error_and_no_empty_page_while_a_view_is_rebuilt(
+    doors: Doors,
+) -> None:
+    running = await service(doors)
+    async with alive(running):
+        await strung(running)
+        await settled(running, doors.store)
+        generation, fold, flip = await running.rebuild(tallies)
+        reading, writing = True, 0
+        pages = 0
+
+        async def read() -> None:
+            nonlocal pages
+            while reading:
+                page = await running.views.find(tallies, Query(order=("count",), limit=5))
+                assert page.items
+                assert page.next is not None
+                assert (await running.views.find(tallies, Query(order=("count",)), page.next)).items
+                pages += 1
+
+        async def write() -> None:
+            nonlocal writing
+            while reading:
+                writing += 100
+                await strung(running, start=10_000 + writing, count=5)
+
+        tasks = [asyncio.create_task(work()) for work in (read, write, fold)]
+        await flip()
+        alias = await read_alias(doors.documents, "tallies")
+        assert alias is not None
+        assert (alias.live, alias.previous) == ("tallies_v1_g2", "tallies_v1_g1")
+        seen = pages
+
+        async def read_on() -> bool:
+            return pages > seen + 5
+
+        await until(read_on)
+        reading = False
+        await asyncio.gather(*tasks[:2])
+        await settled(running, doors.store)
+        assert await stored(doors, "tallies_v1_g2") == await replayed(doors)
+        await roll_back(doors.documents, "tallies")
+        assert (await read_alias(doors.documents, "tallies") or alias).live == "tallies_v1_g1"
+        assert await stored(doors, "tallies_v1_g1") == await replayed(doors)
+        assert generation.standing.seqs()
+        tasks[2].cancel()
+
+
+async def test_a_cursor_of_somebody_elses_view_is_refused(doors: Doors) -> None:
+    running = await service(doors)
+    async with alive(running):
+        await settled(running, doors.store)
+        for cursor in ("", "???", "x" * 2_000, "WzFd", "WyJvdGhlcl92MV9nMSIsMV0"):
+            with pytest.raises(Malformed):
+                await running.views.find(tallies, Query(order=("count",)), cursor)
+
+
+async def test_a_policy_asks_once_per_cause_though_it_hears_it_again(doors: Doors) -> None:
+    for _ in range(3):  # a new process each time, whose cursors are lost
+        running = await service(doors)
+        async with alive(running):
+            await strung(running, count=24)
+            await settled(running, doors.store)
+        for reacting in running.reacting:
+            for place in list(reacting.standing.cursors):
+                key = f"{reacting.standing.name}|{place[0]}:{place[1]}"
+                doc = (await doors.documents.get("cursors", [key]))[key]
+                back = {**doc, "seq": 0, "hash": "0" * 64, "offset": -1}
+                await doors.documents.put([Put("cursors", key, back, doc["_rev"])])
+    boxes = {c.stream for d in await everything(doors) for c in [d.commit] if "box/" in c.stream}
+    boxed = [d for d in await everything(doors) if d.commit.stream in boxes]
+    assert len(boxed) == len(boxes) == len(COLOURS)
+    assert all(d.commit.content["cause"] for d in boxed)
+
+
+async def test_what_was_asked_in_one_process_is_known_in_the_next(doors: Doors) -> None:
+    await (await service(doors)).handle(add(1, "red"))
+    again = await (await service(doors)).handle(add(1, "red"))
+    assert again.replayed
+    other = Ask("string/a", add(2, "red").command, UUID(int=3), path="POST /v1/beads")
+    assert (await (await service(doors, ROOMS)).handle(other)).silent
