@@ -147,10 +147,23 @@ Instant = Annotated[datetime, BeforeValidator(_utc), PlainSerializer(instant, wh
 """A point in time. Use it for every datetime in an event, a command or a view."""
 
 
+def _hides_personal(annotation: Any) -> bool:
+    """A mark within a union or a list would be overlooked, and the value left unsealed."""
+    parts = get_args(annotation)
+    return any(isinstance(part, Personal) or _hides_personal(part) for part in parts)
+
+
 class Message(BaseModel):
     """Everything that travels is a frozen value."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        for name, found in cls.model_fields.items():
+            if _hides_personal(found.annotation):
+                raise TypeError(f"{cls.__name__}.{name}: say Record[str | None], mark outermost")
 
 
 class Role(StrEnum):

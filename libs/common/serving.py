@@ -4,6 +4,7 @@ A service's `main.py` says what it is in one `Main`; a process serves one of the
 """
 
 import asyncio
+import sys
 from collections import ChainMap
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -28,9 +29,9 @@ from libs.common.ports import SHARDS, Clock
 from libs.common.react import Handle
 from libs.common.sealing import Keyring, read_kek
 from libs.common.service import API, PARTS, Loop, Rooms, Running
-from libs.common.settings import Settings
+from libs.common.settings import BadSetting, Settings
 from libs.common.stepping import CLOCK_PATH, CaughtUp, drive
-from libs.common.tasks import Loops, running, serve
+from libs.common.tasks import Loops, run, running, serve
 
 ISSUER_PATH = "/issuer"
 ISSUER_KEY = "issuer.json"
@@ -178,3 +179,20 @@ def embedded(settings: Settings) -> Settings:
         seconds = timedelta(seconds=int(offset.read_text()))
         return replace(settings, clock_offset=seconds)
     return settings
+
+
+def start(
+    name: str,
+    mains: Sequence[Main],
+    parts: Sequence[str],
+    defaults: Mapping[str, str] | None = None,
+) -> None:
+    """The process's main. Ends with a sentence when it was asked for nonsense."""
+    try:
+        if unknown := set(parts) - set(PARTS):
+            raise BadSetting("arguments", f"{', '.join(sorted(unknown))}: not {', '.join(PARTS)}")
+        settings = embedded(Settings.of(name, defaults=defaults))
+    except BadSetting as bad:
+        sys.exit(str(bad))
+    telemetry.quiet_libraries()
+    run(serve_all(settings, mains, parts or PARTS))

@@ -17,7 +17,7 @@ STAMP = Stamp(START, SOMEBODY)
 class BeadStrung(Event):
     colour: str
     student: str
-    note: Record[str] | None = None
+    note: Record[str | None] = None
 
 
 class BeadBoxed(Event):
@@ -31,7 +31,7 @@ class String(State):
 class Add(Command):
     colour: str
     student: str = "stu_1"
-    note: Record[str] | None = None
+    note: Record[str | None] = None
 
 
 class Put(Command):

@@ -24,7 +24,7 @@ class Names(Message):
 class Welcome(Command):
     names: Identity[Names]
     words: Record[frozenset[str]]
-    remark: Notes[str] | None = None
+    remark: Notes[str | None] = None
 
 
 class GuestWelcomed(Event):
@@ -138,3 +138,10 @@ def test_the_key_encryption_key_is_for_its_owner_only(tmp_path: Path) -> None:
     path.chmod(0o644)
     with pytest.raises(PermissionError):
         read_kek(path)
+
+
+def test_a_mark_that_would_be_overlooked_is_a_mistake_at_import() -> None:
+    with pytest.raises(TypeError, match="outermost"):
+
+        class Sloppy(Command):
+            remark: Notes[str] | None = None

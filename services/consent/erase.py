@@ -1,0 +1,51 @@
+"""Erasing is destroying keys: whenever it was ordered, forget, then say so in the record.
+
+It starts from the beginning of the log, so what was left half done by a process that died is
+finished by the next one; forgetting twice destroys nothing twice.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from libs.common.directory import Directory
+from libs.common.handle import Answer, Ask
+from libs.common.messages import Command, KeyClass, Recorded, View
+from libs.common.react import Handle
+from libs.common.service import Running
+from libs.common.shapes import Policy
+from services.consent.decider.commands import NoteErased
+from services.consent.events import StudentErasureOrdered
+
+BACKUP_DAYS = 42
+"""Backups are kept for 35 days and begun every 7; after that none holds a forgotten key."""
+CLASSES = tuple(sorted(key_class.value for key_class in KeyClass))
+
+
+def erasing(directory: Directory) -> Policy[View]:
+    def react(entry: Recorded[Any], _: View | None) -> Iterable[tuple[str, Command]]:
+        if isinstance(entry.event, StudentErasureOrdered):
+            today = directory.calendar.local(entry.at)
+            command = NoteErased(
+                student=entry.event.student,
+                zone=directory.calendar.timezone,
+                classes=CLASSES,
+                keys=0,
+                horizon=today + timedelta(days=BACKUP_DAYS),
+            )
+            yield f"student/{entry.event.student}", command
+
+    return Policy(name="erase", logs=("consent",), react=react, from_start=True)
+
+
+def forgetting(running: Running, handle: Handle) -> Handle:
+    """The record says `erased` only after the keys are gone."""
+
+    async def ask(asked: Ask[Any]) -> Answer:
+        if isinstance(asked.command, NoteErased):
+            keys = await running.keyring.forget(asked.command.student, ())
+            asked = replace(asked, command=asked.command.model_copy(update={"keys": keys}))
+        return await handle(asked)
+
+    return ask
