@@ -116,7 +116,7 @@ class Running:
             self.generations = await live_generations(self.documents, projections)
             found[f"{name}.project"] = self._project
             found[f"{name}.react"] = self._react
-            found[f"{name}.timers"] = self.timers.run
+            found[f"{name}.timers"] = self._time
         return found
 
     async def close(self) -> None:
@@ -175,6 +175,11 @@ class Running:
     async def _react(self) -> None:
         handle = self.before(self.handle)
         await react(self.bus, self.documents, f"{self.rooms.name}.react", self.reacting, handle)
+
+    async def _time(self) -> None:
+        while not self.built:
+            await _pause()
+        await self.timers.run()
 
     async def _building(self) -> None:
         """A view without an alias, or of another version, is shown once it has caught up; nobody is

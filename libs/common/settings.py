@@ -25,7 +25,7 @@ class BadSetting(Exception):
 
 
 class Says(NamedTuple):
-    """What a setting means; `default` as it would stand in the environment, `{data}` = DATA_DIR."""
+    """What a setting means; `default` as it would stand in the environment, `{data}` = DATA_DIR, `{port}` = PORT."""
 
     default: str
     text: str
@@ -57,7 +57,9 @@ class Settings:
     ]
     oidc_issuer: Annotated[
         str,
-        Says("http://127.0.0.1:8000/issuer", "The identity provider, as tokens name it in `iss`."),
+        Says(
+            "http://127.0.0.1:{port}/issuer", "The identity provider, as tokens name it in `iss`."
+        ),
     ]
     allow_dev_issuer: Annotated[
         bool, Says("no", "`yes` allows the development issuer and a stepped clock; loopback only.")
@@ -86,8 +88,11 @@ class Settings:
         """`defaults` (by variable) are an entry point's own. Raises BadSetting; touches nothing."""
         given = {**(defaults or {}), **environ}
         words = {name: given.get(name.upper(), says.default) for name, says in SAYS.items()}
-        data = words["data_dir"]
-        found = {name: _read(name, word.replace("{data}", data)) for name, word in words.items()}
+        data, port = words["data_dir"], words["port"]
+        found = {
+            name: _read(name, word.replace("{data}", data).replace("{port}", port))
+            for name, word in words.items()
+        }
         settings = cls(service=service, **found)
         settings._agree()
         return settings
@@ -108,7 +113,7 @@ def documented() -> str:
     """The settings as a Markdown table, for the README."""
     rows = ["| variable | default | what it is |", "| --- | --- | --- |"]
     for name, says in SAYS.items():
-        default = says.default.replace("{data}", "data")
+        default = says.default.replace("{data}", "data").replace("{port}", "8000")
         shown = f"`{default}`" if default else ""
         rows.append(f"| `{name.upper()}` | {shown} | {says.text} |")
     return "\n".join(rows) + "\n"
