@@ -1,0 +1,1 @@
+"""The contracts of the ports: the same tests over every adapter of each."""
