@@ -26,6 +26,7 @@ from demo.asks import (
 )
 from demo.district import Student
 from libs.common.directory import Agency
+from libs.common.messages import Role
 
 DOMAINS = ("academic", "attendance", "behavior", "emotional", "family", "health", "social")
 SEEN = (
@@ -60,10 +61,10 @@ class Journey:
     agency: Agency | None = None
     service: str = ""
     tried: int = 0
-    teacher: Who = field(init=False)
+    raiser: Who = field(init=False)
 
     def __post_init__(self) -> None:
-        self.teacher = self.chance.choice(self.crew.teachers)
+        self.raiser = _raiser(self)
 
     def wait(self, least: int, most: int) -> None:
         self.day += self.chance.randint(least, most)
@@ -83,9 +84,13 @@ class Journey:
         return self.chance.choice(sentences).format(self.student.given)
 
     @property
+    def adult(self) -> bool:
+        return of_age(self.student, self.days[0])
+
+    @property
     def signer(self) -> Who:
         """Who decides for this student; the student alone, when of age."""
-        if of_age(self.student, self.days[0]):
+        if self.adult:
             return of_student(self.student)
         return of_guardian(next(g for g in self.student.guardians if g.decides))
 
@@ -115,7 +120,7 @@ def _raiser(j: Journey) -> Who:
         return j.signer
     if share < 0.22 and j.student.grade >= "09" and j.student.grade.isdigit():
         return of_student(j.student)
-    return j.crew.counselor if share < 0.36 else j.teacher
+    return j.crew.counselor if share < 0.36 else j.chance.choice(j.crew.teachers)
 
 
 def raised(j: Journey, urgency: str = "routine") -> Iterator[Ask]:
@@ -123,9 +128,10 @@ def raised(j: Journey, urgency: str = "routine") -> Iterator[Ask]:
     setting = j.chance.choice(("school", "school", "home", "community"))
     if urgency == "routine" and j.some(0.2):
         urgency = "soon"
-    who = j.crew.counselor if urgency == "crisis" else _raiser(j)
+    if urgency == "crisis":
+        j.raiser = j.crew.counselor
     yield from j.ask(
-        who, "raise", urgency=urgency, domains=domains, setting=setting, words=j.words(SEEN)
+        j.raiser, "raise", urgency=urgency, domains=domains, setting=setting, words=j.words(SEEN)
     )
 
 
@@ -153,7 +159,8 @@ def taken_on(j: Journey) -> Iterator[Ask]:
     j.wait(25, 70)
     yield from j.ask(helper, "finish", served=True, outcome=changes(j))
     j.wait(1, 4)
-    yield from j.ask(j.teacher, "acknowledge")
+    reader = j.raiser if j.raiser.role is Role.TEACHER else j.crew.psychologist
+    yield from j.ask(reader, "acknowledge")
 
 
 def routed(j: Journey, **more: Any) -> Iterator[Ask]:
@@ -184,6 +191,7 @@ def begun(j: Journey) -> Iterator[Ask]:
         j.wait(5, 30)
     else:
         j.wait(1, 4)
+    yield from j.ask(j.intake, "open-packet")
     yield from j.ask(j.intake, "accept")
     j.wait(2, 9)
     yield from j.ask(j.clinician, "start")

@@ -16,6 +16,7 @@ from demo.phases import Journey
 from libs.common.directory import Agency, Directory
 
 REFERRED = 3_500
+ADULTS_MAX = 6
 COMMANDS_MAX = 25_000
 SEED = 3500
 UNSERVED_SHARE = 0.14
@@ -52,12 +53,11 @@ DIFFERING = 12
 """Beside the weights above, for parents who live apart."""
 
 
-def plan(district: District, directory: Directory) -> tuple[Ask, ...]:
+def plan(district: District, directory: Directory, referred: int = REFERRED) -> tuple[Ask, ...]:
     """Every request but Carl's, by moment; those of one moment by case, in the case's order."""
     chance = Random(SEED)  # noqa: S311 - an invented year is no secret
-    asks = [
-        ask for journey in _journeys(district, directory, chance) for ask in _way(journey)(journey)
-    ]
+    journeys = _journeys(district, directory, chance, referred)
+    asks = [ask for journey in journeys for ask in _way(journey)(journey)]
     return tuple(sorted(asks, key=lambda ask: (ask.at, ask.case)))
 
 
@@ -67,14 +67,16 @@ def moments(asks: tuple[Ask, ...]) -> Iterator[tuple[Ask, ...]]:
         yield tuple(together)
 
 
-def _journeys(district: District, directory: Directory, chance: Random) -> Iterator[Journey]:
+def _journeys(
+    district: District, directory: Directory, chance: Random, referred: int
+) -> Iterator[Journey]:
     partners: dict[str, list[Agency]] = {}
     for terms in directory.terms:
         source = terms.school.removeprefix("sch_")
         partners.setdefault(source, []).append(directory.agency_by_ref[terms.agency])
     days, everybody = school_days(), crews(district)
     schools = [school.source for school in district.schools]
-    for number, student in enumerate(_referred(district, set(partners), chance), 1):
+    for number, student in enumerate(_referred(district, set(partners), chance, referred), 1):
         near = partners.get(student.school, [])
         other = chance.choice([school for school in schools if school != student.school])
         yield Journey(
@@ -89,20 +91,19 @@ def _journeys(district: District, directory: Directory, chance: Random) -> Itera
         )
 
 
-def _referred(district: District, served: set[str], chance: Random) -> list[Student]:
-    """Nobody who comes of age within the year: that day would change who signs half way."""
+def _referred(district: District, served: set[str], chance: Random, count: int) -> list[Student]:
+    """Some are of age and sign alone. Nobody comes of age within the year: that day would change
+    who signs half way."""
     first, last = school_days()[0], school_days()[-1]
-    steady = [
-        student
-        for student in district.students[1:]
-        if of_age(student, first) == of_age(student, last)
-    ]
-    near = [student for student in steady if student.school in served]
-    far = [student for student in steady if student.school not in served]
-    unserved = int(REFERRED * UNSERVED_SHARE)
-    chosen = chance.sample(near, REFERRED - unserved) + chance.sample(far, unserved)
+    others = district.students[1:]
+    adults = [one for one in others if of_age(one, first) and one.school in served][:ADULTS_MAX]
+    minors = [one for one in others if not of_age(one, last)]
+    near = [student for student in minors if student.school in served]
+    far = [student for student in minors if student.school not in served]
+    unserved = int(count * UNSERVED_SHARE)
+    chosen = chance.sample(near, count - unserved - len(adults)) + chance.sample(far, unserved)
     chance.shuffle(chosen)
-    return chosen
+    return adults + chosen
 
 
 def _raise_day(chance: Random) -> int:
@@ -117,6 +118,8 @@ def _raise_day(chance: Random) -> int:
 
 def _way(journey: Journey) -> ways.Way:
     weights = dict(WITH_AGENCY if journey.next_agency() else AT_SCHOOL)
+    if journey.adult:
+        return ways.partner
     if journey.agency is not None and journey.student.household is Household.APART:
         weights[ways.differ] = DIFFERING
     return journey.chance.choices(tuple(weights), tuple(weights.values()))[0]

@@ -18,6 +18,7 @@ from demo.phases import (
     taken_on,
     triaged,
 )
+from demo.routes import enrolment
 
 Way = Callable[[Journey], Iterator[Ask]]
 
@@ -60,6 +61,7 @@ def declined(j: Journey) -> Iterator[Ask]:
     yield from granted(j)
     yield from sent(j)
     j.wait(1, 3)
+    yield from j.ask(j.intake, "open-packet")
     yield from j.ask(j.intake, "decline", reason=j.chance.choice(DECLINES))
     if j.next_agency():
         yield from routed(j)
@@ -77,6 +79,7 @@ def refused(j: Journey) -> Iterator[Ask]:
     yield from to_agency(j)
     j.wait(1, 6)
     yield from j.ask(j.signer, "decline-consent", way="out")
+    yield from j.ask(j.signer, "decline-consent", way="back")
     j.wait(1, 4)
     if j.some(0.5):
         yield from met_and_taken_on(j)
@@ -168,7 +171,7 @@ def moved(j: Journey) -> Iterator[Ask]:
     yield from sent(j)
     yield from begun(j)
     j.wait(3, 20)
-    yield from j.ask(registrar(), "move", school=f"sch_{j.other.school}")
+    yield from j.ask(registrar(), "move", **enrolment(j.student, f"sch_{j.other.school}"))
     j.crew = j.other
     j.wait(1, 1)
     yield from finished(j)
@@ -200,10 +203,10 @@ def reopened(j: Journey) -> Iterator[Ask]:
 
 
 def doubled(j: Journey) -> Iterator[Ask]:
-    """A second teacher raises what is open already, hears so, and adds to it."""
+    """Somebody else raises what is open already, hears so, and adds to it."""
     yield from raised(j)
     j.wait(1, 1)
-    second = j.crew.teachers[(j.crew.teachers.index(j.teacher) + 1) % len(j.crew.teachers)]
+    second = j.crew.social_worker
     words = j.words(SEEN)
     yield from j.ask(
         second,

@@ -1,0 +1,98 @@
+"""What the logs say at the end: whether they are whole, and what was known when."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import date, datetime, time
+from typing import NamedTuple
+
+from demo.asks import moment
+from demo.platform import SERVICES, Engines
+from demo.routes import Known
+from libs.common.adapters import open_store
+from libs.common.ports import SHARDS, EventStore
+from libs.common.replay import as_of, state_as_of
+from libs.common.verify import Verified, verify
+from services.consent.decider import consent
+from services.consent.decider.states import Enrolled, Open
+from services.referrals.views.queues import InboxRow, inbox
+from services.referrals.views.stories import Story, stories
+
+MIDNIGHT = time(23, 59, 59)
+PACKET = "referral.packet_opened"
+Stores = Mapping[str, EventStore]
+
+
+class KnownThen(NamedTuple):
+    """What the agency knew of Carl at the end of a day."""
+
+    day: date
+    inbox: str
+    opened: int
+    permission: str
+
+
+@asynccontextmanager
+async def logs(engines: Engines) -> AsyncIterator[Stores]:
+    """Opened to read, beside the services that write."""
+    async with AsyncExitStack() as stack:
+        yield {
+            name: await stack.enter_async_context(
+                open_store(engines.store_url, name, readonly=True, prefix=engines.prefix)
+            )
+            for name in SERVICES
+        }
+
+
+async def size(stores: Stores) -> int:
+    ends = [await store.head(shard) for store in stores.values() for shard in range(SHARDS)]
+    return sum(end.seq for end in ends if end is not None)
+
+
+async def verified(stores: Stores, progress: Callable[[int], None]) -> dict[str, Verified]:
+    """Raises Broken or Fork."""
+    return {name: await verify(store, progress) for name, store in stores.items()}
+
+
+async def counted(stores: Stores) -> Counter[str]:
+    """How many events of each type, in both logs."""
+    found: Counter[str] = Counter()
+    for store in stores.values():
+        for shard in range(SHARDS):
+            seq = 0
+            while batch := await store.log(shard, seq):
+                seq = batch[-1].seq
+                for commit in batch:
+                    found.update(commit.types)
+    return found
+
+
+async def known_then(
+    stores: Stores, day: date, carl: Known, agency: str, progress: Callable[[int], None]
+) -> KnownThen:
+    """The read models as they were at the end of that day, folded anew from the log."""
+    at = moment(day, MIDNIGHT)
+    log = {"referrals": stores["referrals"]}
+    views = await as_of(log, (inbox, stories), at, progress)
+    row, story = views[inbox.name].get(carl.referral), views[stories.name].get(carl.referral)
+    opened = 0
+    if isinstance(story, Story):
+        opened = sum(line.type == PACKET for line in story.lines)
+    return KnownThen(
+        day,
+        row.situation if isinstance(row, InboxRow) else "nothing",
+        opened,
+        await _permission(stores["consent"], carl.student, agency, at),
+    )
+
+
+async def _permission(store: EventStore, student: str, agency: str, at: datetime) -> str:
+    state, _ = await state_as_of(store, consent, f"student/{student}", at)
+    if not isinstance(state, Enrolled):
+        return "none"
+    allowed = [
+        f"{len(case.terms.classes)} kinds of record (version {case.version})"
+        for case in state.cases.values()
+        if isinstance(case, Open) and case.terms.recipient == agency
+    ]
+    return ", ".join(allowed) or "none"

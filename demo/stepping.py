@@ -1,0 +1,84 @@
+"""Moves the stepped clock of every service, and waits until all that follows has happened.
+
+A step is done when two rounds of questions show the same heads, every reader stands at the head of
+each log that it hears, and every owner of timers has swept at the new time.
+"""
+
+import asyncio
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from time import monotonic
+from typing import Any
+
+from demo.callers import Place
+from libs.common.messages import instant
+
+SETTLE_SECONDS_MAX = 60.0
+ROUND_SECONDS = 0.004
+"""The pause before asking again; it doubles up to the limit."""
+ROUND_SECONDS_MAX = 0.1
+
+
+class Laggard(Exception):
+    """Something did not come to rest in time; the argument names it."""
+
+
+@dataclass(eq=False)
+class Steps:
+    places: Mapping[str, Place]
+
+    async def to(self, now: datetime) -> None:
+        """Every service moves, then everything settles. Raises Laggard."""
+        body = {"now": instant(now)}
+        for name, place in self.places.items():
+            reply = await place.request("POST", "/clock", body)
+            if reply.status >= 300:
+                raise Laggard(f"{name} does not take the time: {reply.status}")
+        await self.settled(now)
+
+    async def settled(self, now: datetime) -> None:
+        """Raises Laggard, after a minute, with the name of whoever is behind."""
+        until, pause = monotonic() + SETTLE_SECONDS_MAX, ROUND_SECONDS
+        before: dict[str, int] | None = None
+        while True:
+            told = await self._told()
+            heads = {end: seq for status in told.values() for end, seq in status["heads"].items()}
+            behind = _behind(told, heads, instant(now))
+            if not behind and heads == before:
+                return
+            if monotonic() > until:
+                raise Laggard(behind or "the heads keep moving")
+            if behind:
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, ROUND_SECONDS_MAX)
+            before = heads
+
+    async def _told(self) -> dict[str, dict[str, Any]]:
+        replies = await asyncio.gather(
+            *(place.request("GET", "/clock") for place in self.places.values())
+        )
+        return dict(zip(self.places, (reply.body for reply in replies), strict=True))
+
+
+def _behind(told: Mapping[str, Mapping[str, Any]], heads: Mapping[str, int], now: str) -> str:
+    """The first that is not where it should be; empty when all are."""
+    for name, status in told.items():
+        if status["now"] != now:
+            return f"{name}: its clock"
+        if status["sweeps"] and status["swept"] != now:
+            return f"{name}: its timers"
+        if status["waiting"]:
+            return f"{name}: commands under way"
+        for reader, cursors in status["cursors"].items():
+            late = _late(status["logs"][reader], cursors, heads)
+            if late:
+                return f"{name}: {reader} at {late}"
+    return ""
+
+
+def _late(logs: Collection[str], cursors: Mapping[str, int], heads: Mapping[str, int]) -> str:
+    for end, seq in heads.items():
+        if end.partition(":")[0] in logs and cursors.get(end, 0) < seq:
+            return end
+    return ""
