@@ -17,9 +17,8 @@ from services.consent.api.doors import (
     check_school,
     check_yours,
     is_district,
-    is_family,
+    is_yours,
     order,
-    works_for,
 )
 from services.consent.decider.commands import Remind, RequestConsent, WithdrawRequest
 from services.consent.events import DISTRICT, Purpose, RecordClass, Token
@@ -55,7 +54,7 @@ routes = Routes[Doors]("consent")
 async def request_consent(asked: Asked[RequestConsent], doors: Doors) -> Order:
     """Asks everybody who may decide for this student."""
     student, terms = asked.path["student"], asked.body.terms
-    if asked.actor.role is Role.INTAKE:
+    if asked.actor.role == Role.INTAKE:
         await _check_own_family(doors, asked.actor, student)
         if asked.actor.org not in {terms.holder, terms.recipient}:
             raise Malformed("not-your-own", "#/terms", status=422)
@@ -149,7 +148,8 @@ async def may_see(question: Question[MayQuestion], doors: Doors) -> MayAnswer:
     asked = question.params
     pupil = await doors.views.get(students, asked.student)
     hears_why = _hears_why(question.actor, asked, pupil, doors)
-    if not hears_why and question.actor.org != asked.recipient:
+    asks_for_itself = question.actor.role in AGENCY and question.actor.org == asked.recipient
+    if not hears_why and not asks_for_itself:
         raise Missing
     allowed = await doors.views.get(access, access_key(asked.student, asked.recipient))
     today = doors.directory.calendar.local(question.now)
@@ -174,4 +174,4 @@ def _hears_why(actor: Actor, asked: MayQuestion, pupil: Pupil | None, doors: Doo
         return actor.org == asked.holder
     if pupil is None:
         return actor.role not in FAMILY and is_district(doors, actor)
-    return is_family(actor, pupil) or works_for(doors, actor, pupil)
+    return is_yours(doors, actor, pupil)

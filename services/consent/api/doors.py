@@ -1,22 +1,22 @@
 """What the routes of consent may use, and which students are whose."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from libs.common.commit import shard_of
 from libs.common.directory import Directory
 from libs.common.errors import Malformed, Missing
-from libs.common.handle import Answer, Ask
+from libs.common.handle import Answer, Ask, Handler
 from libs.common.http import Asked, Order
 from libs.common.memory import InMemory
 from libs.common.messages import Actor, Dep, Role, Sealed
 from libs.common.ports import Clock
 from libs.common.sealing import Keyring, Refs
 from libs.common.views import Views
-from services.consent.decider.commands import StudentCommand
-from services.consent.decider.states import own_name
-from services.consent.events import Rule, Terms
+from services.consent.decider.commands import ConsentCommand, StudentCommand
+from services.consent.decider.states import Enrolled, Left, Student, own_name
+from services.consent.events import ConsentEvent, Rule, Terms
 from services.consent.imports.taking import Imports
 from services.consent.views.identity import Person, of_age
 from services.consent.views.students import Pupil, students
@@ -31,9 +31,10 @@ C = TypeVar("C", bound=StudentCommand)
 
 @dataclass(frozen=True)
 class Doors:
-    """`identity` is the in-memory view of names and birthdays."""
+    """`handler` decides about students; `identity` is the in-memory view of names, birthdays."""
 
     handle: Callable[[Ask[Any]], Awaitable[Answer]]
+    handler: Handler[Student, ConsentCommand, ConsentEvent]
     clock: Clock
     keyring: Keyring
     refs: Refs
@@ -51,28 +52,36 @@ def is_district(doors: Doors, actor: Actor) -> bool:
     return actor.org == doors.directory.district
 
 
-def works_for(doors: Doors, actor: Actor, pupil: Pupil) -> bool:
+def works_for(doors: Doors, actor: Actor, school: str) -> bool:
     """Staff of the student's school, or of the district."""
-    return actor.role not in FAMILY | AGENCY and actor.org in {
-        pupil.school,
-        doors.directory.district,
-    }
+    return actor.role not in FAMILY | AGENCY and actor.org in {school, doors.directory.district}
 
 
-def is_family(actor: Actor, pupil: Pupil) -> bool:
+def is_family(actor: Actor, student: str, guardians: Collection[str]) -> bool:
     """A guardian on record, or the student; whether they may decide is the rules' question."""
-    if actor.role is Role.STUDENT:
-        return actor.sub == own_name(pupil.student)
-    return actor.role is Role.GUARDIAN and any(k.guardian == actor.sub for k in pupil.guardians)
+    if actor.role == Role.STUDENT:
+        return actor.sub == own_name(student)
+    return actor.role == Role.GUARDIAN and actor.sub in guardians
 
 
 async def check_yours(doors: Doors, actor: Actor, student: str) -> None:
-    """Raises Missing for a student who is not there or not yours: family, school, district."""
+    """Raises Missing for a student who is not there or not yours: family, school, district. A yes
+    may rest on the state that this process knows, a no is looked up in the view too."""
     if actor.role not in FAMILY and is_district(doors, actor):
         return
+    state = (await doors.handler.known(stream_of(student))).state
+    if isinstance(state, Enrolled | Left):
+        file = state.file
+        if is_family(actor, student, file.guardians) or works_for(doors, actor, file.school):
+            return
     pupil = await doors.views.get(students, student)
-    if pupil is None or not (is_family(actor, pupil) or works_for(doors, actor, pupil)):
+    if pupil is None or not is_yours(doors, actor, pupil):
         raise Missing
+
+
+def is_yours(doors: Doors, actor: Actor, pupil: Pupil) -> bool:
+    guardians = {kin.guardian for kin in pupil.guardians}
+    return is_family(actor, pupil.student, guardians) or works_for(doors, actor, pupil.school)
 
 
 def check_school(doors: Doors, actor: Actor, school: str) -> None:

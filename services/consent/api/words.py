@@ -10,7 +10,7 @@ from services.consent.api.doors import (
     Doors,
     check_parties,
     check_yours,
-    is_family,
+    is_yours,
     order,
     works_for,
 )
@@ -109,12 +109,12 @@ async def family_view(question: Question[PageParams], doors: Doors) -> FamilyPag
 def _may_read(question: Question[PageParams], doors: Doors, pupil: Pupil) -> bool:
     """Staff of the school; the student; a guardian while entitled, which ends at 18."""
     actor = question.actor
-    if works_for(doors, actor, pupil) or actor.sub == own_name(pupil.student):
+    if works_for(doors, actor, pupil.school) or actor.sub == own_name(pupil.student):
         return True
     today = doors.directory.calendar.local(question.now)
     if pupil.passed or of_age(doors.identity.get(pupil.student), today):
         return False
-    return is_family(actor, pupil) and any(
+    return actor.role == Role.GUARDIAN and any(
         kin.guardian == actor.sub
         and kin.authority is Authority.FULL
         and (kin.starts is None or kin.starts <= today)
@@ -145,7 +145,7 @@ class ChildrenPage(Message):
 async def own_children(question: Question[Message], doors: Doors) -> ChildrenPage:
     """The students that a guardian is on record for; a student finds the own record."""
     actor = question.actor
-    if actor.role is Role.STUDENT:
+    if actor.role == Role.STUDENT:
         refs: tuple[str, ...] = ("stu_" + actor.sub.removeprefix("usr_"),)
     else:
         known = await doors.views.get(children, actor.sub)
@@ -155,6 +155,6 @@ async def own_children(question: Question[Message], doors: Doors) -> ChildrenPag
     items = (
         Child(student=p.student, school=p.school, names=p.names, grade=p.grade)
         for p in pupils
-        if p.situation != "erasing" and is_family(actor, p)
+        if p.situation != "erasing" and is_yours(doors, actor, p)
     )
     return ChildrenPage(items=tuple(items))
