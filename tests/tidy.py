@@ -40,7 +40,8 @@ ENVIRONMENT_DOOR = "libs/common/settings.py"
 WAITS = {"sleep", "timeout", "wait_for"}
 LIMITS = re.compile(r"limit|timeout|wait|retries|maxsize|max_\w+|\w+_(ms|seconds|bytes|max)")
 CHANCE = {"now", "today", "utcnow", "time", "monotonic", "uuid1", "uuid4", "random", "choice"}
-VAGUE = re.compile(r"(Manager|Helper|Utils?|Base|Impl|Service|Data|Info)$")
+VAGUE = re.compile(r"(Manager|Helper|Utils?|Base|Impl|(?<!^In)Service|Data|Info)$")
+"""`InService` is a situation of the vocabulary."""
 VAGUE_FILES = {"utils", "util", "helpers", "helper", "base", "manager", "misc", "interfaces"}
 UNFINISHED = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
 PLACES = re.compile(
