@@ -34,6 +34,7 @@ def rooms(directory: Directory) -> Rooms:
 def doors(running: Running, directory: Directory) -> Doors:
     return Doors(
         handle=running.handle,
+        handler=running.handlers[consent.category],
         clock=running.clock,
         keyring=running.keyring,
         refs=running.refs,
