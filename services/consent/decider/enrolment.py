@@ -49,7 +49,7 @@ def enroll(state: Student, command: Enroll | TakeRoster) -> list[ConsentEvent]:
     match state:
         case Unknown() | Left():
             return [
-                StudentEnrolled(
+                StudentEnrolled.model_construct(
                     student=command.student,
                     school=command.school,
                     names=command.names,
@@ -140,7 +140,7 @@ def pass_rights(state: Student, command: PassRights) -> list[ConsentEvent]:
 
 
 def _changed(file: File, command: Enroll | TakeRoster) -> list[ConsentEvent]:
-    changed = StudentChanged(
+    changed = StudentChanged.model_construct(
         student=file.student,
         names=command.names,
         birth_date=command.birth_date,
@@ -148,7 +148,7 @@ def _changed(file: File, command: Enroll | TakeRoster) -> list[ConsentEvent]:
         language=command.language,
         roster_id=command.roster_id,
     )
-    known = StudentChanged(
+    known = StudentChanged.model_construct(
         student=file.student,
         names=file.names,
         birth_date=file.birth_date,

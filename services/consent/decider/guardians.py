@@ -80,7 +80,7 @@ def listed_guardians(
 
 
 def _by_hand(command: AddGuardian | ChangeGuardian) -> Guardian:
-    return Guardian(
+    return Guardian.model_construct(
         names=command.names,
         relation=command.relation,
         contact=command.contact,
@@ -93,7 +93,7 @@ def _by_hand(command: AddGuardian | ChangeGuardian) -> Guardian:
 
 
 def _by_roster(entry: RosterGuardian) -> Guardian:
-    return Guardian(
+    return Guardian.model_construct(
         names=entry.names,
         relation=entry.relation,
         contact=entry.contact,
@@ -110,7 +110,7 @@ def _updated(before: Guardian, entry: RosterGuardian) -> Guardian:
 
 
 def _added(student: str, guardian: str, about: Guardian) -> GuardianAdded:
-    return GuardianAdded(student=student, guardian=guardian, **dict(about))
+    return GuardianAdded.model_construct(student=student, guardian=guardian, **dict(about))
 
 
 def _changed(student: str, guardian: str, before: Guardian, after: Guardian) -> list[ConsentEvent]:

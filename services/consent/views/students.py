@@ -76,7 +76,7 @@ def _fold(pupil: Pupil | None, entry: Recorded[Any], _: str) -> Pupil | None:
 
 
 def _enrolled(pupil: Pupil | None, event: StudentEnrolled) -> Pupil:
-    return Pupil(
+    return Pupil.model_construct(
         student=event.student,
         school=event.school,
         names=event.names,
@@ -122,7 +122,7 @@ def _without(pupil: Pupil, guardian: str) -> tuple[Kin, ...]:
 
 
 def _kin(event: GuardianAdded | GuardianChanged) -> Kin:
-    return Kin(
+    return Kin.model_construct(
         guardian=event.guardian,
         names=event.names,
         relation=event.relation,
