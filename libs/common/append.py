@@ -63,6 +63,7 @@ class Appender:
     _queue: deque[_Waiting] = field(default_factory=deque)
     _heads: dict[int, Commit | None] = field(default_factory=dict)
     _task: asyncio.Task[None] | None = None
+    _under_way: int = 0
     _unfit: str = ""
 
     async def append(self, draft: Draft) -> Appended:
@@ -82,7 +83,8 @@ class Appender:
         return await waiting.done
 
     def waiting(self) -> int:
-        return len(self._queue)
+        """Commands that have no answer yet."""
+        return len(self._queue) + self._under_way
 
     def fit(self) -> bool:
         return not self._unfit
@@ -95,6 +97,7 @@ class Appender:
     async def _drain(self) -> None:
         while self._queue:
             group = self._take()
+            self._under_way = len(group)
             try:
                 await self._write(group)
             except (StoreAway, OSError) as away:
@@ -103,6 +106,7 @@ class Appender:
             except Exception as broken:  # a caller must never wait for an answer that cannot come
                 self._heads.clear()
                 self._fail(group, broken)
+            self._under_way = 0
 
     def _fail(self, group: Sequence[_Waiting], error: Exception) -> None:
         for waiting in group:

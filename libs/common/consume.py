@@ -36,7 +36,8 @@ class Cursor(NamedTuple):
 
 @dataclass(eq=False)
 class Standing:
-    """Where one consumer stands in every shard it reads."""
+    """Where one consumer stands in every shard it reads. `cursors` run ahead while a batch is dealt
+    with; what others are told is what was stored."""
 
     name: str
     logs: tuple[str, ...]
@@ -94,19 +95,19 @@ class Standing:
             self._moved.discard(place)
 
     def seqs(self) -> dict[str, int]:
-        """`consent:3` -> seq, as the clock's driver and `Min-Position` compare it."""
-        return {f"{log}:{shard}": cursor.seq for (log, shard), cursor in self.cursors.items()}
+        """`consent:3` -> seq, as the clock's driver compares it: what is wholly dealt with."""
+        return {f"{log}:{shard}": cursor.seq for (log, shard), cursor in self._stored.items()}
 
     def reached(self, positions: Iterable[Position]) -> bool:
         """A log that this consumer does not hear is met."""
         return all(
-            self.cursors.get((p.log, p.shard), Cursor()).seq >= p.seq
+            self._stored.get((p.log, p.shard), Cursor()).seq >= p.seq
             for p in positions
             if p.log in self.logs
         )
 
     def dep(self, log: str, shard: int) -> tuple[Dep, ...]:
-        cursor = self.cursors.get((log, shard))
+        cursor = self._stored.get((log, shard))
         if cursor is None or cursor.at is None:
             return ()
         return (Dep(Position(log, shard, cursor.seq), cursor.at),)
@@ -118,6 +119,9 @@ class Standing:
         every = [(log, shard) for log in self.logs for shard in range(SHARDS)]
         places = every if only is None else [place for place in every if place in only]
         keys = {self._key(place): place for place in places}
+        for place in places:  # what ran ahead and was not stored is forgotten
+            self.cursors.pop(place, None)
+            self._revs.pop(place, None)
         self._moved.clear()
         for key, doc in (await documents.get(CURSORS, keys)).items():
             at = datetime.fromisoformat(doc["at"])

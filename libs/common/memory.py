@@ -81,6 +81,7 @@ class InMemory(Generic[V]):
                 self.standing.halt(delivery, type(broken).__name__)
                 continue
             self.standing.advance(delivery)
+        self.standing.stored()
 
     def _apply(self, entry: Any) -> None:
         for key in self.projection.keys(entry):

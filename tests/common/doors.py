@@ -113,7 +113,7 @@ async def settled(running: Running, store: EventStore) -> None:
             for place, seq in heads.items()
         )
         before, last = last, heads
-        return level and before == heads and status["waiting"] == 0
+        return running.built and level and before == heads and status["waiting"] == 0
 
     await until(calm)
 

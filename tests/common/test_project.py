@@ -147,7 +147,7 @@ async def test_readers_see_no_error_and_no_empty_page_while_a_view_is_rebuilt(
                 writing += 100
                 await strung(running, start=10_000 + writing, count=5)
 
-        tasks = [asyncio.create_task(work()) for work in (read, write, fold)]
+        tasks = [asyncio.ensure_future(work()) for work in (read, write, fold)]
         await flip()
         alias = await read_alias(doors.documents, "tallies")
         assert alias is not None
