@@ -155,9 +155,10 @@ def _stepped_down(referral: Referral, command: StepDown) -> SupportSteppedDown:
 def _alert(referral: Referral, command: Alert) -> list[ReferralEvent]:
     """Between school and agency an alert crosses only under a grant; at school it crosses nothing.
     The same words are news again once the earlier ones have been read."""
-    inside = referral.about.receiver == SCHOOL and command.to == Side.SCHOOL
+    inside = referral.about.receiver == SCHOOL
     cover = None if inside else command.cover
-    if not inside and cover is None:
+    nobody = command.to == Side.AGENCY if inside else cover is None
+    if nobody:
         raise Refused("not-shared", "The family has not allowed this to be shared.")
     last = referral.last(AlertRaised)
     unread = {one.number for one in referral.alerts if not one.read}
