@@ -15,7 +15,7 @@ from libs.common.sealing import Keyring
 from libs.common.service import Loop, Rooms, Running
 from libs.common.shapes import Projection
 from libs.common.timers import ClockRow
-from tests.common.beads import Put, boxing, box, string, tallies
+from tests.common.beads import Put, box, boxing, string, tallies
 
 KEK = b"k" * 64
 SETTLED_SECONDS_MAX = 60.0
@@ -54,7 +54,9 @@ async def open_doors(folder: Path) -> AsyncIterator[Doors]:
         yield Doors(store, bus, documents, keys)
 
 
-async def service(doors: Doors, rooms: Rooms = ROOMS, clock: Clock | None = None) -> Running:
+async def service(
+    doors: Doors, rooms: Rooms = ROOMS, clock: Clock | None = None, relayed: bool = False
+) -> Running:
     ring = Keyring(doors.keys, KEK)
     return Running(
         rooms,
@@ -64,7 +66,7 @@ async def service(doors: Doors, rooms: Rooms = ROOMS, clock: Clock | None = None
         ring,
         await ring.refs(),
         clock or SystemClock(),
-        relayed=False,
+        relayed=relayed,
     )
 
 

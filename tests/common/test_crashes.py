@@ -1,7 +1,7 @@
 """Every n-th I/O fails, for every n until nothing is left to fail: nothing lost, nothing twice.
 
-The whole way of an event runs: append, projection, policy. A call that fails may have happened or
-not; loops are started again as the supervisor does, clients ask again with the same key.
+The whole way of an event runs: append, relay, projection, policy. A call that fails may have
+happened or not; loops are started again as the supervisor does, clients ask again with the same key.
 """
 
 import asyncio
@@ -13,8 +13,9 @@ from libs.common.errors import StoreAway
 from libs.common.replay import as_of
 from libs.common.service import Running
 from libs.common.verify import verify
-from tests.common.beads import Add, add, tallies
+from tests.common.beads import add, tallies
 from tests.common.doors import Doors, alive, open_doors, service, settled
+from tests.common.topics import MemoryBus
 from tests.failing import Failing, FailingBus, FailingDocuments, FailingStore
 
 COLOURS = ("red", "blue", "green")
@@ -35,16 +36,16 @@ async def ask_until_known(running: Running, name: int, colour: str, stream: str)
     raise AssertionError("the store never came back")
 
 
-async def play(folder: Path, fail: Failing) -> None:
+async def play(folder: Path, fail: Failing, relayed: bool) -> None:
     """The whole job with one failing call, then the judgement on the real doors."""
     async with open_doors(folder) as real:
         doors = Doors(
             FailingStore(real.store, fail),
-            FailingBus(real.bus, fail),
+            FailingBus(MemoryBus() if relayed else real.bus, fail),
             FailingDocuments(real.documents, fail),
             real.keys,
         )
-        running = await service(doors)
+        running = await service(doors, relayed=relayed)
         fail.armed = True
         while True:
             try:
@@ -72,12 +73,13 @@ async def judge(real: Doors, running: Running) -> None:
     assert {key: view.count for key, view in told.items()} == dict.fromkeys(COLOURS, 2)
 
 
+@pytest.mark.parametrize("relayed", [False, True], ids=["embedded", "relayed"])
 @pytest.mark.parametrize("happened", [False, True], ids=["before", "after"])
-async def test_any_one_call_may_fail(tmp_path: Path, happened: bool) -> None:
+async def test_any_one_call_may_fail(tmp_path: Path, happened: bool, relayed: bool) -> None:
     """`happened`: the call took effect and only its reply was lost."""
     for n in range(1, N_MAX):
         fail = Failing(n, happened)
-        await play(tmp_path / str(n), fail)
+        await play(tmp_path / str(n), fail, relayed)
         if not fail.fired:
             assert n > 30, "too few calls failed to show anything"
             return
