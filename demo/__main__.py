@@ -103,7 +103,7 @@ class Demo:
 
             def tell(told: Told) -> None:
                 for line in told.lines():
-                    self.console.print(line, highlight=False)
+                    self.console.print(line, highlight=False, soft_wrap=True)
 
             year = both(asks, story)
             end = await played(

@@ -278,7 +278,7 @@ def _taken_back(p: Cast) -> Iterator[_Line]:
                 "alert",
                 {"to": "school", "words": "Another hard week.", "refused": "sharing-ended"},
             ),
-            (R2, p.kline, "open-packet", {"refused": "sharing-ended"}),
+            (R2, p.kline, "open-packet", {"refused": "not-found"}),
         ),
     )
     yield _Line(

@@ -17,6 +17,7 @@ from libs.common.client import Reply
 
 UNDER_WAY_MAX = 48
 """Cases that are played at once."""
+NOES = (404, 409)
 
 
 class Unexpected(Exception):
@@ -81,7 +82,7 @@ class Play:
     def _note(self, ask: Ask, known: Known, reply: Reply) -> None:
         if ask.refused is not None:
             code = reply.body.get("code") if isinstance(reply.body, dict) else None
-            if reply.status != 409 or code != ask.refused:
+            if reply.status not in NOES or code != ask.refused:
                 raise Unexpected(f"{ask.case} {ask.act}: {ask.refused} wanted, {_told(reply)}")
             self.noes[ask.refused] += 1
             return

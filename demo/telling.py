@@ -26,7 +26,7 @@ QUESTIONS = {
 
 
 class Told(NamedTuple):
-    """One line of the story. `proof`: the log positions of what was asked in it."""
+    """One line of the story. `proof`: the log positions of what happened in it, and each no."""
 
     scene: Scene
     school: str
@@ -40,7 +40,7 @@ class Told(NamedTuple):
         yield f"    school: {self.school}"
         yield f"    agency: {self.agency}"
         yield f"    mother: {self.mother}"
-        yield f"    [dim]proof:  {', '.join(self.proof)}[/dim]"
+        yield f"    [dim]proof:  {'; '.join(self.proof)}[/dim]"
 
 
 @dataclass(eq=False)
@@ -48,19 +48,29 @@ class Telling:
     callers: Callers
     play: Play
     people: Cast
-    told: list[Told] = field(default_factory=list)
+    _heard: dict[str, int] = field(default_factory=dict)
 
-    async def scene(self, scene: Scene, proof: tuple[str, ...]) -> Told:
-        """Call it when everything has settled."""
-        told = Told(
+    async def scene(self, scene: Scene, answers: tuple[str, ...]) -> Told:
+        """Call it when everything has settled; `answers` are positions or refusals."""
+        return Told(
             scene,
             school=await self._school(),
             agency=await self._agency(),
             mother=await self._mother(),
-            proof=proof,
+            proof=(*answers, *await self._news()),
         )
-        self.told.append(told)
-        return told
+
+    async def _news(self) -> tuple[str, ...]:
+        """What Carl's referrals have recorded since the last line, with what policies asked."""
+        found = []
+        for one in self._known().values():
+            path = f"/v1/referrals/{one.referral}"
+            story = await self._get(self.people.psychologist, "referrals", path)
+            for line in story["lines"]:
+                if line["version"] > self._heard.get(one.referral, 0):
+                    found.append(f"{line['type']} {line['position']}")
+            self._heard[one.referral] = story["lines"][-1]["version"]
+        return tuple(found)
 
     async def _get(self, who: Who, service: str, path: str) -> Any:
         """The reply's body, or None when there is nothing for this person."""
@@ -134,7 +144,8 @@ def _situations(known: dict[str, Known], rows: list[dict[str, Any]]) -> str:
 
 
 def _late(row: dict[str, Any]) -> str:
-    return " (late)" if row.get("breached") else ""
+    """A limit of where it is now has passed: a review, an answer, a step of somebody's."""
+    return " (limit passed)" if row["situation"] in row["breached"] else ""
 
 
 def _words(situation: str) -> str:

@@ -43,13 +43,16 @@ async def played(
         if one.scene is None:
             await play.moment(one.asks, done)
             continue
-        proof = []
+        answers = []
         for ask in one.asks:
             reply = await play.one(ask)
-            proof.append(reply.headers.get("position") or f"refused {reply.status}")
             done(1)
+            if ask.refused is not None:
+                answers.append(f"{ask.act}: {reply.status} {ask.refused}")
+            elif reply.headers.get("position", "").startswith("consent"):
+                answers.append(f"{ask.act} {reply.headers['position']}")
         await steps.settled(one.at)
-        tell(await telling.scene(one.scene, tuple(proof)))
+        tell(await telling.scene(one.scene, tuple(answers)))
     end = moment(LAST_DAY, EVENING)
     await steps.to(end)
     return end
