@@ -17,6 +17,7 @@ from services.referrals.events import (
     CrisisCalled,
     CrisisSettled,
     OutcomeAcknowledged,
+    ProgressReviewed,
     ReferralAccepted,
     ReferralClosed,
     ReferralDeclined,
@@ -179,6 +180,8 @@ def _noted(row: QueueRow, event: ReferralEvent) -> dict[str, object]:
             return {"declined": event.reason}
         case ServiceStarted():
             return {"helper": event.helper}
+        case ProgressReviewed():
+            return {"breached": tuple(kind for kind in row.breached if kind != row.situation)}
         case ClockBreached():
             return {"breached": (*row.breached, event.kind)}
         case CrisisCalled():
