@@ -7,7 +7,7 @@ commit takes effect exactly once in a document under redelivery, rivals and cras
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, cast
+from typing import Any, Generic
 
 from libs.common.consume import (
     BATCH_MAX,
@@ -20,7 +20,7 @@ from libs.common.consume import (
     store,
 )
 from libs.common.errors import StoreAway
-from libs.common.messages import Recorded, instant
+from libs.common.messages import instant
 from libs.common.ports import Bus, Delivery, Doc, Documents, Put
 from libs.common.shapes import Projection, V
 
@@ -101,59 +101,68 @@ class Generation(Generic[V]):
             self.slots.popitem(last=False)
 
 
-def _keys(generation: Generation[Any], delivery: Delivery) -> set[str]:
-    keys = generation.projection.keys
-    entries = cast("tuple[Recorded[Any], ...]", delivery.commit.recorded)
-    return {key for entry in entries for key in keys(entry)}
+@dataclass(eq=False)
+class _Work:
+    """What one generation has to do with a batch."""
+
+    generation: Generation[Any]
+    taken: list[Delivery] = field(default_factory=list)
+    wanted: set[str] = field(default_factory=set)
+
+    def take(self, delivery: Delivery) -> None:
+        standing = self.generation.standing
+        if not standing.follows(delivery):
+            return
+        keys = self.generation.projection.keys
+        try:
+            self.wanted.update(key for entry in delivery.commit.recorded for key in keys(entry))
+        except Exception as broken:  # keys are pure: failing once is failing always
+            standing.halt(delivery, type(broken).__name__)
+            return
+        standing.advance(delivery)
+        self.taken.append(delivery)
+
+    def fold(self) -> dict[str, Slot[Any]]:
+        """The documents that the batch changes. A fold that fails halts its shard before it."""
+        changed: dict[str, Slot[Any]] = {}
+        for delivery in self.taken:
+            if (delivery.commit.log, delivery.commit.shard) in self.generation.standing.halted:
+                continue
+            try:
+                step = self.generation.fold(delivery)
+            except Exception as broken:  # folds are pure: failing once is failing always
+                _stand_still(self.generation, delivery, self.taken, type(broken).__name__)
+                continue
+            self.generation.slots.update(step)
+            changed.update(step)
+        return changed
 
 
 async def fold_batch(
-    generation: Generation[Any], documents: Documents, batch: Sequence[Delivery]
+    generations: Sequence[Generation[Any]], documents: Documents, batch: Sequence[Delivery]
 ) -> None:
-    """Folds what follows the generation's cursors and makes the documents durable. The cursors have
-    moved in memory only. A fold that fails halts its shard at the commit before, loudly."""
-    standing = generation.standing
-    taken: list[Delivery] = []
-    wanted: set[str] = set()
-    for delivery in batch:
-        if standing.follows(delivery):
-            try:
-                wanted |= _keys(generation, delivery)
-            except Exception as broken:  # keys are pure: failing once is failing always
-                standing.halt(delivery, type(broken).__name__)
-                continue
-            standing.advance(delivery)
-            taken.append(delivery)
-    await _settle(generation, documents, taken, wanted)
-
-
-async def _settle(
-    generation: Generation[Any], documents: Documents, taken: list[Delivery], wanted: set[str]
-) -> None:
-    """Folds and writes; a document that another process wrote meanwhile is read and folded anew."""
+    """Folds what follows each generation's cursors and makes the documents durable, in one write.
+    The cursors have moved in memory only. A document that another process wrote meanwhile is read
+    and folded anew."""
+    works = [_Work(generation) for generation in generations]
+    for work in works:
+        for delivery in batch:
+            work.take(delivery)
     for _ in range(RACES_MAX):
-        await generation.read(documents, wanted)
-        changed: dict[str, Slot[Any]] = {}
-        for delivery in taken:
-            place = (delivery.commit.log, delivery.commit.shard)
-            if place in generation.standing.halted:
-                continue
-            try:
-                step = generation.fold(delivery)
-            except Exception as broken:  # folds are pure: failing once is failing always
-                _stand_still(generation, delivery, taken, type(broken).__name__)
-                continue
-            generation.slots.update(step)
-            changed.update(step)
-        puts = [Put(generation.kind, key, slot.doc, slot.rev) for key, slot in changed.items()]
-        if not puts:
+        for work in works:
+            await work.generation.read(documents, work.wanted)
+        changed = [
+            (work.generation, key, slot) for work in works for key, slot in work.fold().items()
+        ]
+        if not changed:
             return
+        puts = [Put(owner.kind, key, slot.doc, slot.rev) for owner, key, slot in changed]
         won = await documents.put(puts)
-        for (key, slot), win in zip(changed.items(), won, strict=True):
+        for (owner, key, slot), win in zip(changed, won, strict=True):
             if win:
                 slot.rev += 1
             else:
-                del generation.slots[key]
+                del owner.slots[key]
         if all(won):
             return
     raise StoreAway("documents are fought over")
@@ -197,8 +206,8 @@ async def project(
             if not batch:
                 await healing.mend(feed, standings)
                 continue
+            await fold_batch(generations, documents, batch)
             for generation in generations:
-                await fold_batch(generation, documents, batch)
                 generation.trim()
             if not await store(documents, standings):
                 for standing in standings:

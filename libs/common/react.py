@@ -92,7 +92,7 @@ class Reacting:
     async def _take(self, documents: Documents, batch: Sequence[Delivery]) -> list[Commit]:
         before = {**self.standing.cursors}
         if self.memory is not None:
-            await fold_batch(self.memory, documents, batch)
+            await fold_batch([self.memory], documents, batch)
         else:
             for delivery in batch:
                 if self.standing.follows(delivery):

@@ -114,6 +114,8 @@ class Running:
         if PROJECT in self.parts:
             projections = (*self.rooms.projections, self.rooms.clocks)
             self.generations = await live_generations(self.documents, projections)
+            if not self.relayed:  # an embedded process has no rivals
+                self.views.here = {one.kind: one.standing for one in self.generations}
             found[f"{name}.project"] = self._project
             found[f"{name}.react"] = self._react
             found[f"{name}.timers"] = self._time
@@ -159,6 +161,8 @@ class Running:
         generation = await next_generation(self.documents, projection)
         targets = await heads(self.bus, projection.logs)
         self.generations.append(generation)
+        if not self.relayed:
+            self.views.here[generation.kind] = generation.standing
 
         async def fold() -> None:
             group = f"{self.rooms.name}.{generation.kind}"

@@ -131,6 +131,8 @@ class Views:
 
     documents: Documents
     monotonic: Callable[[], float] = monotonic
+    here: dict[str, Standing] = field(default_factory=dict)
+    """By kind, where generations stand that this process alone folds: nobody else need be asked."""
     _aliases: dict[str, tuple[str, float]] = field(default_factory=dict)
 
     async def get(self, projection: Projection[V], key: str) -> V | None:
@@ -171,7 +173,10 @@ class Views:
     async def _standing(
         self, projection: Projection[Any], positions: Collection[Position]
     ) -> Standing:
-        standing = Standing(await self._kind(projection), projection.logs)
+        kind = await self._kind(projection)
+        if kind in self.here:
+            return self.here[kind]
+        standing = Standing(kind, projection.logs)
         await standing.load(self.documents, {(p.log, p.shard) for p in positions})
         return standing
 

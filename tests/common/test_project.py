@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from libs.common.consume import store
 from libs.common.errors import Malformed
 from libs.common.handle import Ask
 from libs.common.messages import Recorded
@@ -60,8 +61,8 @@ async def test_news_that_comes_again_changes_nothing(doors: Doors) -> None:
     for _ in range(2):  # the cursors are lost in between, the documents are not
         generation = Generation.of(tallies, "tallies_v1_g1")
         await generation.prepare(doors.documents)
-        await fold_batch(generation, doors.documents, batch)
-        await fold_batch(generation, doors.documents, batch)
+        await fold_batch([generation], doors.documents, batch)
+        await fold_batch([generation], doors.documents, batch)
     assert await stored(doors, "tallies_v1_g1") == await replayed(doors)
 
 
@@ -73,7 +74,7 @@ async def test_rivals_over_the_same_documents_agree(doors: Doors) -> None:
 
     async def fold(rival: Generation[Tally]) -> None:
         for delivery in batch:
-            await fold_batch(rival, doors.documents, [delivery])
+            await fold_batch([rival], doors.documents, [delivery])
 
     await asyncio.gather(*map(fold, rivals))
     assert await stored(doors, "tallies_v1_g1") == await replayed(doors)
@@ -90,7 +91,8 @@ async def test_a_commit_that_cannot_be_folded_halts_its_shard_alone(doors: Doors
     fragile = replace(tallies, fold=_fragile)
     generation = Generation.of(fragile, "tallies_v1_g1")
     await generation.prepare(doors.documents)
-    await fold_batch(generation, doors.documents, await everything(doors))
+    await fold_batch([generation], doors.documents, await everything(doors))
+    assert await store(doors.documents, [generation.standing])
     assert set(generation.standing.halted.values()) == {"ValueError"}
     shards = {place[1] for place in generation.standing.halted}
     for shard in range(16):
@@ -115,7 +117,7 @@ async def test_a_deleted_document_is_not_brought_back_by_old_news(doors: Doors) 
     for _ in range(2):
         generation = Generation.of(fading, "tallies_v1_g1")
         await generation.prepare(doors.documents)
-        await fold_batch(generation, doors.documents, batch)
+        await fold_batch([generation], doors.documents, batch)
     docs = await doors.documents.get("tallies_v1_g1", COLOURS)
     assert all(doc["_gone"] for doc in docs.values())
     assert len(docs) == len(COLOURS)
