@@ -64,7 +64,8 @@ def _no_floats(value: Any) -> None:
 
 @dataclass(frozen=True)
 class Draft:
-    """A commit before it has a place. `events` are encoded by the caller, in order."""
+    """A commit before it has a place. `events` are encoded by the caller, in order; `told` are the
+    same as values, so that this process need not decode what it has just said."""
 
     stream: str
     expected: int
@@ -79,6 +80,7 @@ class Draft:
     cause: Dep | None = None
     deps: tuple[Dep, ...] = ()
     trace: str | None = None
+    told: tuple[Event, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,15 +122,19 @@ class Commit:
         """Its events that this process knows, decoded once; unknown types are left out."""
         body = self.content
         actor = Actor(**body["actor"])
-        known = (
-            (number, decode_event(entry["type"], entry["v"], entry["data"]))
-            for number, entry in enumerate(body["events"])
+        return self.events(
+            [decode_event(entry["type"], entry["v"], entry["data"]) for entry in body["events"]],
+            actor,
         )
+
+    def events(self, events: Sequence[Event | None], actor: Actor) -> tuple[Recorded[Event], ...]:
+        """Each event with its place; None is one that this process does not know."""
+        position = self.position
         return tuple(
             Recorded(
-                event, self.at, self.stream, self.first + number, self.position, actor, self.command
+                event, self.at, self.stream, self.first + number, position, actor, self.command
             )
-            for number, event in known
+            for number, event in enumerate(events)
             if event is not None
         )
 
@@ -181,10 +187,13 @@ def encode(draft: Draft, log: str, seq: int, prev: str, at: datetime) -> Commit:
     )
     if len(body) > BODY_MAX or not 0 < len(draft.events) <= EVENTS_MAX:
         raise TooLarge("a commit holds 1 to 128 events and 65,535 bytes")
-    return Commit(
+    commit = Commit(
         log, shard, seq, draft.stream, first, last, draft.command, at, draft.types,
         draft.subjects, prev, leaf_hash(body), body,
     )  # fmt: skip
+    if draft.told:
+        commit.__dict__["recorded"] = commit.events(draft.told, draft.actor)
+    return commit
 
 
 def parse(body: bytes) -> Commit:

@@ -37,7 +37,8 @@ STATES_MAX = 20_000
 @dataclass(frozen=True)
 class Ask(Generic[C]):
     """One command on its way. `path` = method and full path, None from policies and clocks (whose
-    request is never compared); `expected` = the version the caller named in If-Match."""
+    request is never compared); `expected` = the version the caller named in If-Match; `new` = the
+    stream is thought to be empty, so that it need not be read first (the index judges)."""
 
     stream: str
     command: C
@@ -49,6 +50,7 @@ class Ask(Generic[C]):
     correlation: UUID | None = None
     result: dict[str, Any] | None = None
     trace: str | None = None
+    new: bool = False
 
 
 class Answer(NamedTuple):
@@ -133,7 +135,7 @@ class Handler(Generic[S, C, E]):
     async def _answer(self, ask: Ask[C]) -> Answer:
         moves = 0
         while True:
-            known = await self.known(ask.stream)
+            known = await (self.known(ask.stream) if moves else self._first_known(ask))
             refusal: Refused | WrongVersion | None = None
             decided = _Decided((), None, None)
             try:
@@ -204,6 +206,7 @@ class Handler(Generic[S, C, E]):
             cause=ask.cause,
             deps=ask.deps,
             trace=ask.trace,
+            told=tuple(events),
         )
         commit, replayed = await self.appender.append(draft)
         if replayed:
@@ -232,6 +235,11 @@ class Handler(Generic[S, C, E]):
             if not same_request(prior, request_hash(ask.path, sealed)):
                 raise KeyReused()
         return _first_answer(prior)
+
+    async def _first_known(self, ask: Ask[C]) -> Known[S]:
+        if ask.new and ask.stream not in self._known:
+            return Known(self.decider.initial, 0, None, None)
+        return await self.known(ask.stream)
 
     async def _read(self, stream: str, known: Known[S] | None = None) -> Known[S]:
         """Reads on from what is known; a type that this build does not know is not passed over."""

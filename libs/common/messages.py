@@ -13,8 +13,8 @@ from typing import Annotated, Any, ClassVar, Generic, NamedTuple, Self, TypeVar,
 from uuid import UUID
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
@@ -132,10 +132,10 @@ Sud = Annotated[T | Sealed, Personal(KeyClass.SUD)]
 Outcome = Annotated[T | Sealed, Personal(KeyClass.OUTCOME)]
 
 
-def _utc(value: Any) -> Any:
-    if isinstance(value, datetime) and value.tzinfo is None:
+def _utc(value: datetime) -> datetime:
+    if value.tzinfo is None:
         raise PydanticCustomError("timezone", "a time needs its offset")
-    return value.astimezone(UTC) if isinstance(value, datetime) else value
+    return value.astimezone(UTC)
 
 
 def instant(value: datetime) -> str:
@@ -143,7 +143,7 @@ def instant(value: datetime) -> str:
     return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-Instant = Annotated[datetime, BeforeValidator(_utc), PlainSerializer(instant, when_used="json")]
+Instant = Annotated[datetime, AfterValidator(_utc), PlainSerializer(instant, when_used="json")]
 """A point in time. Use it for every datetime in an event, a command or a view."""
 
 

@@ -32,12 +32,14 @@ REBUILD_BATCH_MAX = 5_000
 
 @dataclass(eq=False)
 class Slot(Generic[V]):
-    """A document while it is folded: the positions it has seen and the latest `at` of these."""
+    """A document while it is folded: the positions it has seen and the latest `at` of these.
+    `was`: it had a view at some time, so that its end must be remembered."""
 
     view: V | None = None
     rev: int = 0
     pos: dict[str, int] = field(default_factory=dict)
     at: str = ""
+    was: bool = False
 
     @property
     def doc(self) -> Doc:
@@ -77,8 +79,10 @@ class Generation(Generic[V]):
                     if known.pos.get(source, 0) >= commit.seq:
                         continue
                     pos = {**known.pos, source: commit.seq}
-                    slot = Slot(known.view, known.rev, pos, max(known.at, instant(commit.at)))
+                    at = max(known.at, instant(commit.at))
+                    slot = Slot(known.view, known.rev, pos, at, known.was)
                 slot.view = self.projection.fold(slot.view, entry, key)
+                slot.was = slot.was or slot.view is not None
                 changed[key] = slot
         return changed
 
@@ -94,7 +98,7 @@ class Generation(Generic[V]):
 
     def _slot(self, doc: Doc) -> Slot[V]:
         view = None if doc.get("_gone") else self.projection.view.model_validate(doc)
-        return Slot(view, doc["_rev"], dict(doc["_pos"]), doc["_at"])
+        return Slot(view, doc["_rev"], dict(doc["_pos"]), doc["_at"], was=True)
 
     def trim(self, limit: int = DOCUMENTS_CACHED_MAX) -> None:
         while len(self.slots) > limit:
@@ -152,7 +156,10 @@ async def fold_batch(
         for work in works:
             await work.generation.read(documents, work.wanted)
         changed = [
-            (work.generation, key, slot) for work in works for key, slot in work.fold().items()
+            (work.generation, key, slot)
+            for work in works
+            for key, slot in work.fold().items()
+            if slot.rev or slot.was  # what never was needs no tombstone
         ]
         if not changed:
             return

@@ -13,14 +13,15 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import date
 from enum import Enum
+from functools import cache
 from hmac import digest
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from libs.common.commit import canonical
 from libs.common.errors import Forgotten
@@ -141,19 +142,22 @@ class Keyring:
 
     async def opened_event(self, event: Event, classes: Collection[KeyClass]) -> Event:
         """The event with fields of these classes opened; what is forgotten stays sealed."""
-        data = event.model_dump(mode="json")
-        names = {key_class.value for key_class in classes}
-        wanted = {sealed.key for sealed in _envelopes(data) if sealed.key_class in names}
-        if not wanted:
+        fields = _sealed_fields(event, classes)
+        if not fields:
             return event
-        await self._fetch(wanted)
-        return type(event).model_validate(self._open(data, names))
+        await self._fetch({sealed.key for sealed in fields.values()})
+        opened = {
+            name: _plain_type(type(event), name).validate_python(_unseal(sealed, cipher))
+            for name, sealed in fields.items()
+            if (cipher := self._cached(sealed.key)) is not None
+        }
+        return event.model_copy(update=opened)
 
     async def known(self, events: Sequence[Event], classes: Collection[KeyClass]) -> None:
         """Fetches the keys of many events at once, so that opening each asks nobody."""
-        names = {key_class.value for key_class in classes}
-        found = (_envelopes(event.model_dump(mode="json")) for event in events)
-        await self._fetch({s.key for some in found for s in some if s.key_class in names})
+        await self._fetch(
+            {sealed.key for event in events for sealed in _sealed_fields(event, classes).values()}
+        )
 
     async def forget(self, subject: str, classes: Collection[str]) -> int:
         """Destroys a student's keys (all classes when none are named). Never undone."""
@@ -224,12 +228,12 @@ class Keyring:
 
 def _marks(model: BaseModel) -> Iterator[tuple[str, Personal]]:
     """Every personal field of a model and of the models within it."""
-    for name, field in type(model).model_fields.items():
-        mark = next((m for m in field.metadata if isinstance(m, Personal)), None)
+    marked = _marked(type(model))
+    for name in type(model).model_fields:
         value = getattr(model, name)
-        if mark is not None:
+        if name in marked:
             if value is not None:
-                yield name, mark
+                yield name, marked[name]
         elif isinstance(value, BaseModel):
             yield from _marks(value)
         elif isinstance(value, tuple | list):
@@ -238,14 +242,42 @@ def _marks(model: BaseModel) -> Iterator[tuple[str, Personal]]:
                     yield from _marks(inner)
 
 
+def _sealed_fields(event: Event, classes: Collection[KeyClass]) -> dict[str, Sealed]:
+    """Those of an event's own fields that are sealed under one of these classes."""
+    return {
+        name: value
+        for name, mark in _marked(type(event)).items()
+        if mark.key_class in classes and isinstance(value := getattr(event, name), Sealed)
+    }
+
+
+@cache
+def _marked(kind: type[BaseModel]) -> dict[str, Personal]:
+    """The personal fields of a model by name."""
+    return {
+        name: mark
+        for name, field in kind.model_fields.items()
+        for mark in field.metadata
+        if isinstance(mark, Personal)
+    }
+
+
+@cache
+def _plain_type(kind: type[BaseModel], name: str) -> TypeAdapter[Any]:
+    """What a personal field holds when it is open. JSON's own words are taken: dates are text."""
+    field = kind.model_fields[name]
+    opened: Any = Annotated[field.annotation, *field.metadata]
+    return TypeAdapter(opened)
+
+
 def _seal_model(model: M, subject: str, ciphers: Mapping[str, AESSIV]) -> M:
     changed: dict[str, Any] = {}
-    for name, field in type(model).model_fields.items():
-        mark = next((m for m in field.metadata if isinstance(m, Personal)), None)
+    marked = _marked(type(model))
+    for name in type(model).model_fields:
         value = getattr(model, name)
-        if mark is not None:
+        if name in marked:
             if value is not None and not isinstance(value, Sealed):
-                changed[name] = _seal(value, name, subject, mark.key_class, ciphers)
+                changed[name] = _seal(value, name, subject, marked[name].key_class, ciphers)
         elif isinstance(value, BaseModel):
             changed[name] = _seal_model(value, subject, ciphers)
         elif isinstance(value, tuple | list) and any(isinstance(v, BaseModel) for v in value):

@@ -25,7 +25,7 @@ class BadSetting(Exception):
 
 
 class Says(NamedTuple):
-    """What a setting means; `default` as it would stand in the environment, `{data}` = DATA_DIR, `{port}` = PORT."""
+    """What a setting means; `default` as in the environment, `{data}` and `{port}` filled in."""
 
     default: str
     text: str

@@ -18,7 +18,7 @@ from pymongo.read_concern import ReadConcern
 
 from libs.common.commit import Commit, parse
 from libs.common.errors import StoreAway
-from libs.common.ports import LOG_BATCH_MAX, Inserted
+from libs.common.ports import LOG_BATCH_MAX, SHARDS, Inserted
 
 if TYPE_CHECKING:  # these are generic for the type checker only
     from motor.motor_asyncio import AsyncIOMotorCollection, AsyncIOMotorDatabase
@@ -32,7 +32,7 @@ TIMEOUT_MS = 5_000
 CONNECTIONS_MAX = 20
 STREAM_BATCH_MAX = 1_000
 """Versions looked at in one question; more than a commit can hold."""
-PROBES = tuple(2**power for power in range(32))
+PROBES = (0, *(2**power for power in range(24)))
 DUPLICATE_KEY = 11_000
 COMMITS = "commits"
 COMMIT_INDEXES = [
@@ -92,6 +92,7 @@ class MongoStore:
         self._log = log
         self._commits: Collection = mongo.database(log)[COMMITS]
         self._local = self._commits.with_options(read_concern=ReadConcern("local"))
+        self._known = [0] * SHARDS  # a seq of each shard that was read at majority
 
     async def __aenter__(self) -> Self:
         """Raises StoreAway."""
@@ -119,19 +120,20 @@ class MongoStore:
     async def head(self, shard: int, known: int = 0) -> Commit | None:
         """The last commit of a shard, at majority; `known` is a seq that is surely there.
 
-        The log is dense, so it is found by looking 1, 2, 4, 8… further on, again and again from
-        the furthest that was there: the cost is the same anywhere in the log.
+        The log is dense, so it is found by looking 0, 1, 2, 4, 8… further on, again and again from
+        the furthest that was there. That is one question where little is new, and few anywhere.
         """
-        last = known
+        last = max(known, self._known[shard])
         while True:
             ids = [_id(shard, last + step) for step in PROBES]
             with reaching():
-                found = await self._commits.find({"_id": {"$in": ids}}, {"seq": 1}).to_list(None)
+                found = await self._commits.find({"_id": {"$in": ids}}).to_list(None)
             if not found:
-                break
-            last = max(int(row["seq"]) for row in found)
-        commits = await self.log(shard, last - 1, 1) if last else []
-        return commits[0] if commits else None
+                return None
+            furthest = max(found, key=lambda row: int(row["seq"]))
+            if furthest["seq"] == last:
+                return _commit(furthest)
+            self._known[shard] = last = furthest["seq"]
 
     async def stream(self, stream: str, after: int = 0) -> AsyncIterator[Commit]:
         """Commits of a stream with `first` > after, in order, at majority."""

@@ -1,14 +1,14 @@
 """Read models, cursors and aliases on MongoDB: one collection a kind, every write guarded."""
 
-from collections.abc import Collection, Iterable, Sequence
-from itertools import groupby
+import asyncio
+from collections.abc import Collection, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from pymongo import ASCENDING, DESCENDING, IndexModel, InsertOne, ReplaceOne
-from pymongo.errors import BulkWriteError, OperationFailure
+from pymongo.errors import DuplicateKeyError, OperationFailure
 
-from libs.common.adapters.mongo import COMMITS, DUPLICATE_KEY, Mongo, reaching
+from libs.common.adapters.mongo import COMMITS, Mongo, reaching
 from libs.common.ports import PAGE_MAX, Doc, Page, Put, Query, Scalar
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 KEYS_MAX = 1_000
 """Documents asked for at once."""
+AT_ONCE_MAX = 8
+"""Single writes under way."""
 TEXT_LOWEST, TEXT_HIGHEST = "", "\U0010ffff"
 
 
@@ -80,10 +82,8 @@ class MongoDocuments:
         """
         if len(puts) > 1 and self._mongo.level == "majority" and await self._put_at_once(puts):
             return [True] * len(puts)
-        won: dict[int, bool] = {}
-        for kind, some in _by_kind(puts):
-            won.update(await self._put_each(kind, some))
-        return [won[number] for number in range(len(puts))]
+        turns = asyncio.Semaphore(AT_ONCE_MAX)
+        return await asyncio.gather(*(self._put_one(put, turns) for put in puts))
 
     async def drop(self, kind: str) -> None:
         with reaching():
@@ -105,35 +105,26 @@ class MongoDocuments:
         return False  # leaving the session has undone it
 
     async def _guards_hold(self, puts: Sequence[Put], session: "Session") -> bool:
-        for kind, some in _by_kind(puts):
-            writes = [_write(put) for _, put in some]
+        for kind in sorted({put.kind for put in puts}):
+            writes = [_write(put) for put in puts if put.kind == kind]
             done = await self._database[kind].bulk_write(writes, ordered=False, session=session)
-            if done.inserted_count + done.matched_count != len(some):
+            if done.inserted_count + done.matched_count != len(writes):
                 return False
         return True
 
-    async def _put_each(self, kind: str, puts: Sequence[tuple[int, Put]]) -> dict[int, bool]:
-        """The server counts the replaced ones without naming them: who is in doubt is read again.
-        A document that already holds what we wanted to write counts as written by us."""
-        failed: set[int] = set()
-        with reaching():
-            try:
-                done = await self._database[kind].bulk_write(
-                    [_write(put) for _, put in puts], ordered=False
-                )
-                matched = done.matched_count
-            except BulkWriteError as error:
-                if any(each["code"] != DUPLICATE_KEY for each in error.details["writeErrors"]):
-                    raise
-                failed = {each["index"] for each in error.details["writeErrors"]}
-                matched = error.details["nMatched"]
-        won = {number: at not in failed for at, (number, _) in enumerate(puts)}
-        replaced = [(number, put) for number, put in puts if put.rev]
-        if matched != len(replaced):
-            there = await self.get(kind, [put.key for _, put in replaced])
-            for number, put in replaced:
-                won[number] = there.get(put.key) == _stored(put)
-        return won
+    async def _put_one(self, put: Put, turns: asyncio.Semaphore) -> bool:
+        collection = self._database[put.kind]
+        async with turns:
+            with reaching():
+                if put.rev:
+                    guard = {"_id": put.key, "_rev": put.rev}
+                    done = await collection.replace_one(guard, _stored(put))
+                    return bool(done.matched_count)
+                try:
+                    await collection.insert_one(_stored(put))
+                except DuplicateKeyError:
+                    return False
+                return True
 
     async def _check(self, kind: str, query: Query) -> None:
         if not 0 < query.limit <= PAGE_MAX:
@@ -154,11 +145,6 @@ class MongoDocuments:
             for fields in self._indexes[kind]
         ):
             raise ValueError(f"{kind} has no index for {sorted(query.where)} then {query.order}")
-
-
-def _by_kind(puts: Sequence[Put]) -> Iterable[tuple[str, list[tuple[int, Put]]]]:
-    ordered = sorted(enumerate(puts), key=lambda each: each[1].kind)
-    return [(kind, list(some)) for kind, some in groupby(ordered, lambda each: each[1].kind)]
 
 
 def _stored(put: Put) -> Doc:

@@ -68,6 +68,7 @@ class SqliteDocuments:
                         connection.execute(
                             f"CREATE INDEX IF NOT EXISTS {index} ON {table}({found}, id)"
                         )
+            self.file.remembered.clear()
 
         await self.file.write(work)
 
@@ -75,14 +76,13 @@ class SqliteDocuments:
         table, wanted = _table(kind), orjson.dumps(sorted(keys)).decode()
 
         def work(connection: sqlite3.Connection) -> list[tuple[str, int, str]]:
-            with snapshot(connection):
-                if not _shapes(connection, kind):
-                    return []
-                return connection.execute(
-                    f"SELECT id, rev, body FROM {table} "  # noqa: S608 - a checked name
-                    "WHERE id IN (SELECT value FROM json_each(?))",
-                    (wanted,),
-                ).fetchall()
+            if not self._shapes(connection).get(kind):
+                return []
+            return connection.execute(
+                f"SELECT id, rev, body FROM {table} "  # noqa: S608 - a checked name
+                "WHERE id IN (SELECT value FROM json_each(?))",
+                (wanted,),
+            ).fetchall()
 
         return {key: _doc(key, rev, body) for key, rev, body in await self.file.read(work)}
 
@@ -93,7 +93,8 @@ class SqliteDocuments:
         def work(connection: sqlite3.Connection) -> list[tuple[str, int, str]]:
             found: list[tuple[str, int, str]] = []
             with snapshot(connection):
-                if not any(_serves(fields, shape) for fields in _shapes(connection, kind)):
+                declared = self._shapes(connection).get(kind, [])
+                if not any(_serves(fields, shape) for fields in declared):
                     raise ValueError(f"{kind} declares no index for this question")
                 for statement, values in statements:
                     room = query.limit + 1 - len(found)
@@ -112,10 +113,9 @@ class SqliteDocuments:
 
         def work(connection: sqlite3.Connection) -> list[bool]:
             won = [False] * len(puts)
+            if unknown := {put.kind for put in puts} - self._shapes(connection).keys():
+                raise ValueError(f"{min(unknown)} was not prepared")
             with transaction(connection):
-                for kind in {put.kind for put in puts}:
-                    if not _shapes(connection, kind):
-                        raise ValueError(f"{kind} was not prepared")
                 for number, table, put, body in rows:
                     won[number] = _put(connection, table, put, body)
             return won
@@ -129,8 +129,15 @@ class SqliteDocuments:
             with transaction(connection):
                 connection.execute("DELETE FROM shapes WHERE kind = ?", (kind,))
                 connection.execute(f"DROP TABLE IF EXISTS {table}")
+            self.file.remembered.clear()
 
         await self.file.write(work)
+
+    def _shapes(self, connection: sqlite3.Connection) -> "Shapes":
+        found: Shapes | None = self.file.remembered.get("shapes")
+        if found is None:
+            found = self.file.remembered["shapes"] = _read_shapes(connection)
+        return found
 
 
 class _Slice(NamedTuple):
@@ -201,10 +208,15 @@ def _serves(fields: tuple[str, ...], shape: tuple[frozenset[str], tuple[str, ...
     return frozenset(fields[:count]) == where and fields[count:] == order
 
 
-def _shapes(connection: sqlite3.Connection, kind: str) -> list[tuple[str, ...]]:
-    """The declared shapes of a kind; `*` stands for the kind itself."""
-    found = connection.execute("SELECT fields FROM shapes WHERE kind = ?", (kind,))
-    return [tuple(fields.split()) for (fields,) in found]
+Shapes = dict[str, list[tuple[str, ...]]]
+"""The declared shapes by kind; `*` stands for the kind itself."""
+
+
+def _read_shapes(connection: sqlite3.Connection) -> Shapes:
+    found: Shapes = {}
+    for kind, fields in connection.execute("SELECT kind, fields FROM shapes"):
+        found.setdefault(kind, []).append(tuple(fields.split()))
+    return found
 
 
 def _put(connection: sqlite3.Connection, table: str, put: Put, body: str) -> bool:

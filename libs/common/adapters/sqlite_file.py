@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from libs.common.errors import StoreAway
 
@@ -92,6 +92,8 @@ class SqliteFile:
     layout: Layout
     readonly: bool = False
     check: Work[None] = lambda _: None
+    remembered: dict[str, Any] = field(default_factory=dict)
+    """What its users know by heart of it; this process is its only writer."""
     _threads: list[ThreadPoolExecutor] = field(default_factory=list)
     _writing: sqlite3.Connection | None = None
     _reading: sqlite3.Connection | None = None
