@@ -242,6 +242,7 @@ async def test_a_read_waits_until_its_view_has_seen_the_position(counter: Counte
     (commit,) = await counter.doors.handler.appender.store.log(shard, 0)
     assert not reading.done()
     counter.doors.standing.advance(Delivery(commit, 0))
+    counter.doors.standing.stored()
     assert (await reading).status_code == 200
 
 
