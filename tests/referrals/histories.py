@@ -1,9 +1,12 @@
 """Referrals in every situation, made by the rules themselves, and one example of each command."""
 
 from datetime import UTC, date, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from libs.common.messages import Actor, Role, Stamp
+import pytest
+
+from libs.common.errors import Refused
+from libs.common.messages import Actor, Command, Role, Stamp
 from libs.common.testing import sealed
 from services.referrals.decider import commands as c
 from services.referrals.decider import referrals
@@ -32,10 +35,6 @@ POLICY = Actor("policy:any", Role.SYSTEM, "district")
 GRANT = "ref_1.1.out"
 COVER = c.Cover(grant=GRANT, version=1, classes=("contact", "referral"))
 YEAR_END = date(2026, 6, 18)
-
-
-def text(words: str, key_class: str = "record") -> object:
-    return sealed(key_class, "words", words)
 
 
 RAISE = c.Raise(
@@ -173,3 +172,34 @@ def history(*path: Asked, at: datetime = MONDAY) -> tuple[ReferralEvent, ...]:
 
 def reached(*path: Asked, at: datetime = MONDAY) -> Situation:
     return referrals.fold(history(*path, at=at))
+
+
+ABOUT: dict[str, Any] = {
+    "at": MONDAY,
+    "referral": "ref_1",
+    "need": "need_1",
+    "student": "stu_1",
+    "school": "sch_one",
+    "sender": "school",
+    "urgency": Urgency.SOON,
+}
+AT_ONE = {**ABOUT, "attempt": 1, "receiver": "agy_one", "service": "counseling", "rested": GRANT}
+EVIDENCE = sealed("record", "evidence")
+AGREES = Asked(c.RecordMeeting(met=Met.GUARDIAN, agrees=True), PSYCHOLOGIST)
+TAKE_ON = Asked(c.TakeOn(service="individual", year_end=YEAR_END), PSYCHOLOGIST)
+
+
+def asks(state: Situation, command: Any, by: Actor, at: Any = MONDAY) -> list[ReferralEvent]:
+    asked: Command = command.stamped(Stamp(at, by))
+    return list(referrals.decide(state, asked))  # type: ignore[arg-type]  # any of the union
+
+
+def refused(state: Situation, command: Any, by: Actor) -> str:
+    with pytest.raises(Refused) as refusal:
+        asks(state, command, by)
+    assert refusal.value.sentence.endswith(".")
+    return refusal.value.code
+
+
+def but(command: Command, **changes: Any) -> Any:
+    return command.model_copy(update=changes)

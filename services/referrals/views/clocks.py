@@ -20,9 +20,8 @@ from services.referrals.events import (
     ProgressReviewed,
     ReferralEvent,
 )
-from services.referrals.views.places import AWAITS_TRIAGE, OVER, place
+from services.referrals.views.places import AWAITS_TRIAGE, CRISIS, OVER, place
 
-CRISIS = "crisis"
 CRISIS_MINUTES = 15
 NEVER = datetime.fromisoformat("9999-12-31T00:00:00+00:00")
 """Nothing is due; the document only remembers where the referral stands."""

@@ -40,6 +40,8 @@ SHARING_ENDED = "sharing-ended"
 UNACKNOWLEDGED = "unacknowledged"
 CLOSED = "closed"
 WITHDRAWN = "withdrawn"
+CRISIS = "crisis"
+"""No situation but a clock beside it."""
 
 WAITING = frozenset({AWAITS_ANSWER, ON_WAITLIST, NOT_STARTED})
 OVER = frozenset({CLOSED, WITHDRAWN})

@@ -32,7 +32,7 @@ from services.referrals.events import (
     Side,
     TierChanged,
 )
-from services.referrals.views.places import AWAITS_TRIAGE, OVER, RANK, place, to_agency
+from services.referrals.views.places import AWAITS_TRIAGE, CRISIS, OVER, RANK, place, to_agency
 
 
 class InboxRow(View):
@@ -159,7 +159,8 @@ def _queue(row: QueueRow | None, entry: Recorded[Any], _: str) -> QueueRow | Non
         return None
     changes = {"school": event.school, **_moved(row.situation, entry), **_noted(row, event)}
     if "situation" in changes:
-        changes |= {"open": changes["situation"] not in OVER, "breached": ()}
+        lasting = tuple(kind for kind in row.breached if kind == CRISIS)
+        changes |= {"open": changes["situation"] not in OVER, "breached": lasting}
     return row.model_copy(update=changes | _alerts(row.unread, event, Side.SCHOOL))
 
 
@@ -183,11 +184,13 @@ def _noted(row: QueueRow, event: ReferralEvent) -> dict[str, object]:
         case ProgressReviewed():
             return {"breached": tuple(kind for kind in row.breached if kind != row.situation)}
         case ClockBreached():
-            return {"breached": (*row.breached, event.kind)}
+            current = event.kind in (row.situation, CRISIS)
+            return {"breached": (*row.breached, event.kind)} if current else {}
         case CrisisCalled():
             return {"crisis": "called"}
         case CrisisAttended():
-            return {"crisis": "attended"}
+            rest = tuple(kind for kind in row.breached if kind != CRISIS)
+            return {"crisis": "attended", "breached": rest}
         case CrisisSettled():
             return {"crisis": "settled"}
         case _:
