@@ -31,8 +31,15 @@ $(STAMP):
 demo: $(STAMP) ## play a school year of a whole district over HTTP and tell Carl's story
 	$(RUN) -m demo
 
-run: $(STAMP) ## serve the platform with the demo's data and print the addresses to open
-	$(RUN) -m services
+run: $(STAMP) data/demo/clock-offset ## serve the platform with the demo's data; Ctrl-C stops it
+	@echo "API and its description:  http://127.0.0.1:$${PORT:-8000}/docs"
+	@echo "Tokens for development:   http://127.0.0.1:$${PORT:-8000}/issuer"
+	@echo "Is it well?               http://127.0.0.1:$${PORT:-8000}/health/ready"
+	DATA_DIR=data/demo DIRECTORY_FILE=data/demo/directory.json KEK_FILE=build/demo/kek \
+		CLOCK=shifted $(RUN) -m services
+
+data/demo/clock-offset:
+	$(MAKE) demo
 
 test: $(STAMP) ## all tests that need no server; the last line says which engines were not found
 	$(RUN) -m pytest

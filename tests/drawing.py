@@ -18,7 +18,6 @@ from pydantic.fields import FieldInfo
 from libs.common.messages import Personal, Sealed
 
 M = TypeVar("M", bound=BaseModel)
-NONE_PERCENT = 30
 TRIES_MAX = 50
 DAYS = (-400, -1, 0, 0, 1, 30, 200)
 WORDS = ("one", "two")
@@ -32,6 +31,7 @@ class Draw:
     at: datetime
     student: str
     pools: Mapping[str, Sequence[Any]]
+    none_percent: int = 30
 
     def message(self, kind: type[M]) -> M:
         for _ in range(TRIES_MAX):
@@ -50,7 +50,7 @@ class Draw:
         pool = self.pools.get(f"{kind.__name__}.{name}", self.pools.get(name))
         mark = next((m for m in field.metadata if isinstance(m, Personal)), None)
         if mark is not None:
-            if NoneType in get_args(field.annotation) and self._often(NONE_PERCENT):
+            if NoneType in get_args(field.annotation) and self._often(self.none_percent):
                 return None
             key = f"{self.student}:{mark.key_class}:1"
             return Sealed(key, name, self.chance.choice(WORDS))
@@ -63,7 +63,7 @@ class Draw:
         if origin is Annotated:
             return self._value(args[0])
         if origin in (Union, UnionType):
-            if NoneType in args and self._often(NONE_PERCENT):
+            if NoneType in args and self._often(self.none_percent):
                 return None
             return self._value(self.chance.choice([a for a in args if a is not NoneType]))
         if origin is Literal:
