@@ -101,9 +101,18 @@ class Commit:
     hash: str
     body: bytes
 
-    @property
+    @cached_property
     def position(self) -> Position:
         return Position(self.log, self.shard, self.seq)
+
+    @cached_property
+    def place(self) -> tuple[str, int]:
+        return (self.log, self.shard)
+
+    @cached_property
+    def when(self) -> str:
+        """`at`, as it is written."""
+        return instant(self.at)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Commit) and self.body == other.body
@@ -141,9 +150,11 @@ class Commit:
 
 def encode_event(event: Event) -> bytes:
     """Raises ValueError for a personal field left unsealed: plaintext never gets into a log."""
+    if not event.is_sealed():
+        raise ValueError(f"{event.type} holds a personal value that is not sealed")
     data = event.model_dump(mode="json", exclude_none=True)
-    type(event).model_validate(data, context=STORED)
-    return canonical({"data": data, "type": event.type, "v": event.v})
+    words = {"data": data, "type": event.type, "v": event.v}
+    return orjson.dumps(words, option=orjson.OPT_SORT_KEYS)
 
 
 def decode_event(name: str, v: int, data: dict[str, Any]) -> Event | None:

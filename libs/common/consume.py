@@ -34,6 +34,9 @@ class Cursor(NamedTuple):
     at: datetime | None = None
 
 
+NOWHERE = Cursor()
+
+
 @dataclass(eq=False)
 class Standing:
     """Where one consumer stands in every shard it reads. `cursors` run ahead while a batch is dealt
@@ -58,10 +61,10 @@ class Standing:
 
     def _follows(self, delivery: Delivery) -> bool:
         commit = delivery.commit
-        place = (commit.log, commit.shard)
+        place = commit.place
         if commit.log not in self.logs or place in self.halted:
             return False
-        cursor = self.cursors.get(place, Cursor())
+        cursor = self.cursors.get(place, NOWHERE)
         if commit.seq <= cursor.seq:
             if commit.seq == cursor.seq and commit.hash != cursor.hash:
                 raise Fork(str(commit.position))
@@ -76,23 +79,24 @@ class Standing:
 
     def advance(self, delivery: Delivery) -> None:
         commit = delivery.commit
-        place = (commit.log, commit.shard)
+        place = commit.place
         self.cursors[place] = Cursor(commit.seq, commit.hash, delivery.offset, commit.at)
         self._moved.add(place)
 
     def halt(self, delivery: Delivery, reason: str) -> None:
         """This shard stands still for this consumer, and the service is not ready."""
-        self.halted[delivery.commit.log, delivery.commit.shard] = reason
+        self.halted[delivery.commit.place] = reason
 
-    def back(self, place: Place, last: Delivery | None) -> None:
-        """To `last`, or to where this batch found the cursor, which is what is stored."""
-        if last is not None:
-            self.advance(last)
-        elif place in self._stored:
-            self.cursors[place] = self._stored[place]
+    def back(self, delivery: Delivery) -> None:
+        """To just before this delivery."""
+        commit = delivery.commit
+        before = Cursor(commit.seq - 1, commit.prev, delivery.offset - 1, commit.at)
+        if before.seq == 0:
+            self.cursors.pop(commit.place, None)
+            self._moved.discard(commit.place)
         else:
-            self.cursors.pop(place, None)
-            self._moved.discard(place)
+            self.cursors[commit.place] = before
+            self._moved.add(commit.place)
 
     def seqs(self) -> dict[str, int]:
         """`consent:3` -> seq, as the clock's driver compares it: what is wholly dealt with."""
@@ -101,7 +105,7 @@ class Standing:
     def reached(self, positions: Iterable[Position]) -> bool:
         """A log that this consumer does not hear is met."""
         return all(
-            self._stored.get((p.log, p.shard), Cursor()).seq >= p.seq
+            self._stored.get((p.log, p.shard), NOWHERE).seq >= p.seq
             for p in positions
             if p.log in self.logs
         )
@@ -189,7 +193,7 @@ class Healing:
 async def rewind(feed: Feed, standings: Collection[Standing], place: Place) -> None:
     """To just behind the rearmost consumer of this shard."""
     offsets = [
-        standing.cursors.get(place, Cursor()).offset
+        standing.cursors.get(place, NOWHERE).offset
         for standing in standings
         if place[0] in standing.logs and place not in standing.halted
     ]
@@ -206,7 +210,7 @@ async def resume(feed: Feed, standings: Collection[Standing]) -> None:
 
 async def done(feed: Feed, standings: Collection[Standing], batch: Iterable[Delivery]) -> None:
     """Tells the feed how far every consumer has come; never beyond the rearmost."""
-    for place in {(delivery.commit.log, delivery.commit.shard) for delivery in batch}:
-        offsets = [s.cursors.get(place, Cursor()).offset for s in standings if place[0] in s.logs]
+    for place in {delivery.commit.place for delivery in batch}:
+        offsets = [s.cursors.get(place, NOWHERE).offset for s in standings if place[0] in s.logs]
         if offsets and min(offsets) >= 0:
             await feed.done(place[0], place[1], min(offsets))

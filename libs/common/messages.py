@@ -6,9 +6,10 @@ decided; in decide, evolve, folds, policies, logs and topics it is always a `Sea
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cache
 from typing import Annotated, Any, ClassVar, Generic, NamedTuple, Self, TypeVar, Union, get_args
 from uuid import UUID
 
@@ -140,11 +141,48 @@ def _utc(value: datetime) -> datetime:
 
 def instant(value: datetime) -> str:
     """The one way a time is written: UTC, always six decimals, so that text order is time order."""
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    if value.tzinfo is not UTC:
+        value = value.astimezone(UTC)
+    return value.isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 Instant = Annotated[datetime, AfterValidator(_utc), PlainSerializer(instant, when_used="json")]
 """A point in time. Use it for every datetime in an event, a command or a view."""
+
+
+@cache
+def marked(kind: type[BaseModel]) -> dict[str, Personal]:
+    """The personal fields of a model by name."""
+    return {
+        name: mark
+        for name, field in kind.model_fields.items()
+        for mark in field.metadata
+        if isinstance(mark, Personal)
+    }
+
+
+@cache
+def _nested(kind: type[BaseModel]) -> tuple[str, ...]:
+    """Fields that may hold models; personal ones are opaque."""
+    return tuple(
+        name
+        for name, field in kind.model_fields.items()
+        if name not in marked(kind) and _holds(field.annotation, BaseModel)
+    )
+
+
+def _within(model: BaseModel) -> Iterator["Message"]:
+    for name in _nested(type(model)):
+        value = getattr(model, name)
+        for inner in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(inner, Message):
+                yield inner
+
+
+def _holds(annotation: Any, kind: type) -> bool:
+    if isinstance(annotation, type) and issubclass(annotation, kind):
+        return True
+    return any(_holds(part, kind) for part in get_args(annotation))
 
 
 def _hides_personal(annotation: Any) -> bool:
@@ -164,6 +202,16 @@ class Message(BaseModel):
         for name, found in cls.model_fields.items():
             if _hides_personal(found.annotation):
                 raise TypeError(f"{cls.__name__}.{name}: say Record[str | None], mark outermost")
+
+    def is_sealed(self) -> bool:
+        """Whether every personal value in it is sealed, under its key class."""
+        for name, mark in marked(type(self)).items():
+            value = getattr(self, name)
+            if value is not None and not (
+                isinstance(value, Sealed) and value.key_class == mark.key_class
+            ):
+                return False
+        return all(inner.is_sealed() for inner in _within(self))
 
 
 class Role(StrEnum):
@@ -259,6 +307,9 @@ class Event(Message):
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
+        for name, found in cls.model_fields.items():
+            if _holds(found.annotation, float):
+                raise TypeError(f"{cls.__name__}.{name}: a float has no canonical form")
         cls.type = stored_type(cls.__name__)
         known = REGISTRY.get(cls.type)
         if known is not None and known.__module__ != cls.__module__:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic
 
+from libs.common.commit import Commit
 from libs.common.consume import (
     BATCH_MAX,
     CURSORS,
@@ -20,7 +21,7 @@ from libs.common.consume import (
     store,
 )
 from libs.common.errors import StoreAway
-from libs.common.messages import instant
+from libs.common.messages import Recorded
 from libs.common.ports import Bus, Delivery, Doc, Documents, Put
 from libs.common.shapes import Projection, V
 
@@ -28,6 +29,10 @@ DOCUMENTS_CACHED_MAX = 5_000
 """Decoded documents of one generation kept in memory while folding live."""
 RACES_MAX = 20
 REBUILD_BATCH_MAX = 5_000
+
+
+Placed = tuple[Recorded[Any], str]
+"""An event, and a document it belongs to."""
 
 
 @dataclass(eq=False)
@@ -66,24 +71,22 @@ class Generation(Generic[V]):
         await documents.prepare(self.kind, self.projection.indexes)
         await self.standing.load(documents)
 
-    def fold(self, delivery: Delivery) -> dict[str, Slot[V]]:
+    def fold(self, commit: Commit, places: Sequence[Placed]) -> dict[str, Slot[V]]:
         """The documents that this commit changes; nothing is kept until all of it has worked."""
-        commit = delivery.commit
         source = f"{commit.log}:{commit.shard}"
         changed: dict[str, Slot[V]] = {}
-        for entry in commit.recorded:
-            for key in self.projection.keys(entry):
-                slot = changed.get(key)
-                if slot is None:
-                    known = self.slots[key]
-                    if known.pos.get(source, 0) >= commit.seq:
-                        continue
-                    pos = {**known.pos, source: commit.seq}
-                    at = max(known.at, instant(commit.at))
-                    slot = Slot(known.view, known.rev, pos, at, known.was)
-                slot.view = self.projection.fold(slot.view, entry, key)
-                slot.was = slot.was or slot.view is not None
-                changed[key] = slot
+        for entry, key in places:
+            slot = changed.get(key)
+            if slot is None:
+                known = self.slots[key]
+                if known.pos.get(source, 0) >= commit.seq:
+                    continue
+                pos = {**known.pos, source: commit.seq}
+                at = max(known.at, commit.when)
+                slot = Slot(known.view, known.rev, pos, at, known.was)
+            slot.view = self.projection.fold(slot.view, entry, key)
+            slot.was = slot.was or slot.view is not None
+            changed[key] = slot
         return changed
 
     async def read(self, documents: Documents, keys: Collection[str]) -> None:
@@ -110,7 +113,7 @@ class _Work:
     """What one generation has to do with a batch."""
 
     generation: Generation[Any]
-    taken: list[Delivery] = field(default_factory=list)
+    taken: list[tuple[Delivery, list[Placed]]] = field(default_factory=list)
     wanted: set[str] = field(default_factory=set)
 
     def take(self, delivery: Delivery) -> None:
@@ -119,23 +122,26 @@ class _Work:
             return
         keys = self.generation.projection.keys
         try:
-            self.wanted.update(key for entry in delivery.commit.recorded for key in keys(entry))
+            places = [(entry, key) for entry in delivery.commit.recorded for key in keys(entry)]
         except Exception as broken:  # keys are pure: failing once is failing always
             standing.halt(delivery, type(broken).__name__)
             return
         standing.advance(delivery)
-        self.taken.append(delivery)
+        if places:
+            self.wanted.update(key for _, key in places)
+            self.taken.append((delivery, places))
 
     def fold(self) -> dict[str, Slot[Any]]:
         """The documents that the batch changes. A fold that fails halts its shard before it."""
         changed: dict[str, Slot[Any]] = {}
-        for delivery in self.taken:
-            if (delivery.commit.log, delivery.commit.shard) in self.generation.standing.halted:
+        for delivery, places in self.taken:
+            if delivery.commit.place in self.generation.standing.halted:
                 continue
             try:
-                step = self.generation.fold(delivery)
+                step = self.generation.fold(delivery.commit, places)
             except Exception as broken:  # folds are pure: failing once is failing always
-                _stand_still(self.generation, delivery, self.taken, type(broken).__name__)
+                self.generation.standing.halt(delivery, type(broken).__name__)
+                self.generation.standing.back(delivery)
                 continue
             self.generation.slots.update(step)
             changed.update(step)
@@ -173,22 +179,6 @@ async def fold_batch(
         if all(won):
             return
     raise StoreAway("documents are fought over")
-
-
-def _stand_still(
-    generation: Generation[Any], failed: Delivery, taken: Sequence[Delivery], reason: str
-) -> None:
-    """Puts the cursor back to just before the commit that cannot be folded."""
-    standing = generation.standing
-    place = (failed.commit.log, failed.commit.shard)
-    before = [
-        delivery
-        for delivery in taken
-        if (delivery.commit.log, delivery.commit.shard) == place
-        and delivery.commit.seq < failed.commit.seq
-    ]
-    standing.halt(failed, reason)
-    standing.back(place, before[-1] if before else None)
 
 
 async def project(

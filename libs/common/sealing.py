@@ -25,7 +25,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from libs.common.commit import canonical
 from libs.common.errors import Forgotten
-from libs.common.messages import Command, Event, KeyClass, Personal, Sealed
+from libs.common.messages import Command, Event, KeyClass, Personal, Sealed, marked
 from libs.common.ports import Keys
 
 KEY_BYTES = 64
@@ -228,12 +228,12 @@ class Keyring:
 
 def _marks(model: BaseModel) -> Iterator[tuple[str, Personal]]:
     """Every personal field of a model and of the models within it."""
-    marked = _marked(type(model))
+    marks = marked(type(model))
     for name in type(model).model_fields:
         value = getattr(model, name)
-        if name in marked:
+        if name in marks:
             if value is not None:
-                yield name, marked[name]
+                yield name, marks[name]
         elif isinstance(value, BaseModel):
             yield from _marks(value)
         elif isinstance(value, tuple | list):
@@ -246,19 +246,8 @@ def _sealed_fields(event: Event, classes: Collection[KeyClass]) -> dict[str, Sea
     """Those of an event's own fields that are sealed under one of these classes."""
     return {
         name: value
-        for name, mark in _marked(type(event)).items()
+        for name, mark in marked(type(event)).items()
         if mark.key_class in classes and isinstance(value := getattr(event, name), Sealed)
-    }
-
-
-@cache
-def _marked(kind: type[BaseModel]) -> dict[str, Personal]:
-    """The personal fields of a model by name."""
-    return {
-        name: mark
-        for name, field in kind.model_fields.items()
-        for mark in field.metadata
-        if isinstance(mark, Personal)
     }
 
 
@@ -272,12 +261,12 @@ def _plain_type(kind: type[BaseModel], name: str) -> TypeAdapter[Any]:
 
 def _seal_model(model: M, subject: str, ciphers: Mapping[str, AESSIV]) -> M:
     changed: dict[str, Any] = {}
-    marked = _marked(type(model))
+    marks = marked(type(model))
     for name in type(model).model_fields:
         value = getattr(model, name)
-        if name in marked:
+        if name in marks:
             if value is not None and not isinstance(value, Sealed):
-                changed[name] = _seal(value, name, subject, marked[name].key_class, ciphers)
+                changed[name] = _seal(value, name, subject, marks[name].key_class, ciphers)
         elif isinstance(value, BaseModel):
             changed[name] = _seal_model(value, subject, ciphers)
         elif isinstance(value, tuple | list) and any(isinstance(v, BaseModel) for v in value):

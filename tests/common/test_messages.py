@@ -44,7 +44,7 @@ class Lamp(View):
 
 
 def test_a_personal_field_left_open_cannot_be_stored() -> None:
-    with pytest.raises(ValidationError, match="must be sealed"):
+    with pytest.raises(ValueError, match="not sealed"):
         encode_event(LanternLit(lantern="l1", keeper=SECRET))
 
 

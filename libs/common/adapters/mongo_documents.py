@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 KEYS_MAX = 1_000
 """Documents asked for at once."""
-AT_ONCE_MAX = 8
-"""Single writes under way."""
+WRITES_MAX = 2
+"""Single writes under way. A write waits in one of the driver's few threads while another process's
+transaction holds its document: with all of them waiting, ours could not be ended."""
 TEXT_LOWEST, TEXT_HIGHEST = "", "\U0010ffff"
 
 
@@ -28,6 +29,7 @@ class MongoDocuments:
         self._mongo = mongo
         self._database = mongo.database(service)
         self._indexes: dict[str, set[tuple[str, ...]]] = {}
+        self._turn = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         return self
@@ -80,17 +82,18 @@ class MongoDocuments:
 
         Many go as one transaction: it is synced once, and where all guards hold it is the same.
         """
-        if len(puts) > 1 and self._mongo.level == "majority" and await self._put_at_once(puts):
-            return [True] * len(puts)
-        turns = asyncio.Semaphore(AT_ONCE_MAX)
-        return await asyncio.gather(*(self._put_one(put, turns) for put in puts))
+        async with self._turn:
+            if len(puts) > 1 and self._mongo.level == "majority" and await self._at_once(puts):
+                return [True] * len(puts)
+            writing = asyncio.Semaphore(WRITES_MAX)
+            return await asyncio.gather(*(self._put_one(put, writing) for put in puts))
 
     async def drop(self, kind: str) -> None:
         with reaching():
             await self._database[kind].drop()
         self._indexes.pop(kind, None)
 
-    async def _put_at_once(self, puts: Sequence[Put]) -> bool:
+    async def _at_once(self, puts: Sequence[Put]) -> bool:
         """False: some guard does not hold, or others write here; nothing was done."""
         with reaching():
             async with await self._mongo.client.start_session() as session:
@@ -112,9 +115,9 @@ class MongoDocuments:
                 return False
         return True
 
-    async def _put_one(self, put: Put, turns: asyncio.Semaphore) -> bool:
+    async def _put_one(self, put: Put, writing: asyncio.Semaphore) -> bool:
         collection = self._database[put.kind]
-        async with turns:
+        async with writing:
             with reaching():
                 if put.rev:
                     guard = {"_id": put.key, "_rev": put.rev}
