@@ -7,7 +7,7 @@ from uuid import UUID
 
 from libs.common.errors import Conflict, Forgotten, Refused, TooLarge, Unavailable
 from libs.common.handle import Answer, Ask
-from libs.common.messages import Actor, KeyClass, Stamp
+from libs.common.messages import Actor, Command, KeyClass
 from libs.common.service import Running
 from services.consent.decider import consent
 from services.consent.decider.commands import RecordLeaving
@@ -57,7 +57,8 @@ async def prepare(running: Running, steps: Sequence[Step]) -> None:
 
 async def ask(running: Running, job: Job, step: Step) -> str:
     try:
-        answer = await answered(running, job.wish, f"{consent.category}/{step.ref}", step.command)
+        stream, new = f"{consent.category}/{step.ref}", step.ref not in job.enrolled
+        answer = await answered(running, job.wish, stream, step.command, new)
     except Refused as refused:
         return _said_no(job, step, refused.code)
     except TooLarge:
@@ -78,9 +79,7 @@ async def rehearse(running: Running, job: Job, step: Step) -> str:
     if isinstance(known.state, Erased):
         return _said_no(job, step, "erased")
     try:
-        sealed, _ = await running.keyring.sealed(
-            _stamped(running, job.wish, step.command), step.ref
-        )
+        sealed, _ = await running.keyring.sealed(step.command, step.ref)
         kinds = {type(event) for event in consent.decide(known.state, sealed)}
     except Forgotten:
         return _said_no(job, step, "erased")
@@ -93,25 +92,18 @@ async def rehearse(running: Running, job: Job, step: Step) -> str:
     return "changed" if kinds else "unchanged"
 
 
-async def answered(running: Running, wish: Wish, stream: str, command: Any) -> Answer:
+async def answered(
+    running: Running, wish: Wish, stream: str, command: Command, new: bool = False
+) -> Answer:
     """Asks until there is an answer; raises what stood in the way of the last try."""
-    name = stream.partition("/")[2]
-    asked: Ask[Any] = Ask(
-        stream,
-        _stamped(running, wish, command),
-        command_id(wish.id, name),
-        correlation=wish.id,
-    )
+    ident = command_id(wish.id, stream.partition("/")[2])
+    asked: Ask[Any] = Ask(stream, command, ident, correlation=wish.id, new=new)
     for tries in range(TRIES_MAX - 1):
         try:
             return await running.handle(asked)
         except (Unavailable, Conflict):
             await asyncio.sleep(min(PAUSE_SECONDS_MAX, PAUSE_SECONDS_MIN * 2**tries))
     return await running.handle(asked)
-
-
-def _stamped(running: Running, wish: Wish, command: Any) -> Any:
-    return command.stamped(Stamp(running.clock.now(), wish.actor))
 
 
 def _news(job: Job, step: Step) -> str:

@@ -1,11 +1,13 @@
 """Reads a roster file, says how it would be received, and stores nothing."""
 
 import asyncio
+from collections.abc import Collection
 from datetime import date
 from time import monotonic
 
 from libs.common.directory import Directory
 from libs.common.errors import Behind
+from libs.common.messages import Position
 from libs.common.ports import PAGE_MAX, SHARDS, Query
 from libs.common.service import Running
 from services.consent.events import Source
@@ -57,7 +59,7 @@ async def enrolled(running: Running) -> dict[str, Enrolled]:
     if not targets:
         return {}
     until = monotonic() + VIEW_SECONDS_MAX
-    while not await running.views.reached(students, targets):
+    while not await _seen(running, targets):
         if monotonic() > until:
             raise Behind("the view of students is behind")
         await asyncio.sleep(VIEW_PAUSE_SECONDS)
@@ -69,6 +71,13 @@ async def enrolled(running: Running) -> dict[str, Enrolled]:
         if page.next is None:
             return found
         page = await running.views.find(students, query, page.next)
+
+
+async def _seen(running: Running, targets: Collection[Position]) -> bool:
+    try:
+        return await running.views.reached(students, targets)
+    except Behind:  # it is being built for the first time
+        return False
 
 
 def _known(pupil: Pupil) -> Enrolled:

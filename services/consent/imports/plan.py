@@ -1,11 +1,12 @@
 """A roster becomes references and commands: who is taken, who is gone. Pure."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID, uuid5
 
 from libs.common.directory import Directory
+from libs.common.messages import Stamp
 from services.consent.decider.commands import RecordLeaving, RosterGuardian, TakeRoster
 from services.consent.events import Authority, Contact, Names
 from services.consent.roster.guard import Enrolled, Removals, removals
@@ -35,10 +36,10 @@ class Plan:
     guardians: Mapping[str, str]
     zone: str
 
-    def takes(self) -> Iterator[Step]:
+    def takes(self, stamp: Stamp) -> Iterator[Step]:
         """Made one by one: a whole district never stands in memory twice."""
         for student in self.roster.students():
-            yield Step(self.students[student.source], student.line, self._take(student))
+            yield Step(self.students[student.source], student.line, self._take(student, stamp))
 
     def removals(self, enrolled: Mapping[str, Enrolled]) -> Removals:
         """Nobody, when the file has rows of which nobody knows whom they are about."""
@@ -52,16 +53,19 @@ class Plan:
         }
         return removals(enrolled, schools, present, families)
 
-    def leave(self, ref: str) -> Step:
-        return Step(ref, 0, RecordLeaving(student=ref, zone=self.zone, reason=LEFT_REASON))
+    def leaves(self, gone: Iterable[str], stamp: Stamp) -> Iterator[Step]:
+        for ref in gone:
+            command = RecordLeaving(student=ref, zone=self.zone, reason=LEFT_REASON, stamp=stamp)
+            yield Step(ref, 0, command)
 
-    def _take(self, student: Student) -> TakeRoster:
-        ref = self.students[student.source]
-        return TakeRoster(
-            student=ref,
+    def _take(self, student: Student, stamp: Stamp) -> TakeRoster:
+        """Built without checking again what the reader of the file has checked."""
+        return TakeRoster.model_construct(
+            stamp=stamp,
+            student=self.students[student.source],
             zone=self.zone,
             school=SCHOOL + student.school,
-            names=Names(given=student.given, family=student.family, middle=student.middle or None),
+            names=_names(student),
             birth_date=student.birth_date,
             grade=student.grade or None,
             language=student.language or None,
@@ -70,16 +74,24 @@ class Plan:
         )
 
     def _guardian(self, adult: Guardian) -> RosterGuardian:
-        contact = Contact(
-            email=adult.email or None, phone=adult.phone or None, sms=adult.sms or None
-        )
-        return RosterGuardian(
+        reach = (adult.email or None, adult.phone or None, adult.sms or None)
+        return RosterGuardian.model_construct(
             guardian=self.guardians[adult.source],
-            names=Names(given=adult.given, family=adult.family, middle=adult.middle or None),
+            names=_names(adult),
             relation=adult.relation,
-            contact=contact if contact != Contact() else None,
+            contact=_contact(*reach) if any(reach) else None,
             authority=Authority.NONE if adult.relation == RELATIVE else Authority.FULL,
         )
+
+
+def _names(person: Student | Guardian) -> Names:
+    return Names.model_construct(
+        given=person.given, family=person.family, middle=person.middle or None
+    )
+
+
+def _contact(email: str | None, phone: str | None, sms: str | None) -> Contact:
+    return Contact.model_construct(email=email, phone=phone, sms=sms)
 
 
 def planned(roster: Roster, ref: Callable[[str, str], str], zone: str) -> Plan:

@@ -111,13 +111,15 @@ class Imports:
                 self._busy = ""
 
     async def _work(self, job: Job) -> None:
-        steps = chain(job.plan.takes(), map(job.plan.leave, job.progress.removals.gone))
+        stamp = Stamp(self.running.clock.now(), job.wish.actor)
+        gone = job.progress.removals.gone
+        steps = chain(job.plan.takes(stamp), job.plan.leaves(gone, stamp))
         if job.wish.dry_run:
             await self._each(job, steps, rehearse)
             return
         await self._each(job, steps, ask)
         counts = {name: count for name, count in job.progress.counts.items() if count}
-        finish = FinishImport(counts=counts)
+        finish = FinishImport(counts=counts, stamp=stamp)
         await answered(self.running, job.wish, _stream(job.progress.reference), finish)
 
     async def _each(self, job: Job, steps: Iterator[Step], way: Way) -> None:
