@@ -1,7 +1,7 @@
 """What the logs say at the end: whether they are whole, and what was known when."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import date, datetime, time
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from demo.platform import SERVICES, Engines
 from demo.routes import Known
 from libs.common.adapters import open_store
 from libs.common.ports import SHARDS, EventStore
-from libs.common.replay import as_of, state_as_of
+from libs.common.replay import days, state_as_of
 from libs.common.verify import Verified, verify
 from services.consent.decider import consent
 from services.consent.decider.states import Enrolled, Open
@@ -54,36 +54,32 @@ async def verified(stores: Stores, progress: Callable[[int], None]) -> dict[str,
     return {name: await verify(store, progress) for name, store in stores.items()}
 
 
-async def counted(stores: Stores) -> Counter[str]:
-    """How many events of each type, in both logs."""
-    found: Counter[str] = Counter()
-    for store in stores.values():
-        for shard in range(SHARDS):
-            seq = 0
-            while batch := await store.log(shard, seq):
-                seq = batch[-1].seq
-                for commit in batch:
-                    found.update(commit.types)
-    return found
+def counted(found: Mapping[str, Verified]) -> Counter[str]:
+    """How many events of each type, in all logs."""
+    return sum((one.types for one in found.values()), Counter[str]())
 
 
 async def known_then(
-    stores: Stores, day: date, carl: Known, agency: str, progress: Callable[[int], None]
-) -> KnownThen:
-    """The read models as they were at the end of that day, folded anew from the log."""
-    at = moment(day, MIDNIGHT)
+    stores: Stores,
+    asked: Sequence[date],
+    carl: Known,
+    agency: str,
+    progress: Callable[[int], None],
+) -> list[KnownThen]:
+    """The read models as they were at the end of these days, folded anew from the log."""
     log = {"referrals": stores["referrals"]}
-    views = await as_of(log, (inbox, stories), at, progress)
-    row, story = views[inbox.name].get(carl.referral), views[stories.name].get(carl.referral)
-    opened = 0
-    if isinstance(story, Story):
-        opened = sum(line.type == PACKET for line in story.lines)
-    return KnownThen(
-        day,
-        row.situation if isinstance(row, InboxRow) else "nothing",
-        opened,
-        await _permission(stores["consent"], carl.student, agency, at),
-    )
+    found: list[KnownThen] = []
+    ends = [moment(day, MIDNIGHT) for day in asked]
+    async for at, views in days(log, (inbox, stories), ends, progress):
+        row, story = views[inbox.name].get(carl.referral), views[stories.name].get(carl.referral)
+        opened = 0
+        if isinstance(story, Story):
+            opened = sum(line.type == PACKET for line in story.lines)
+        situation = row.situation if isinstance(row, InboxRow) else "nothing"
+        assert at is not None
+        allowed = await _permission(stores["consent"], carl.student, agency, at)
+        found.append(KnownThen(asked[len(found)], situation, opened, allowed))
+    return found
 
 
 async def _permission(store: EventStore, student: str, agency: str, at: datetime) -> str:

@@ -5,7 +5,9 @@ effect without what it rests on. Replay folds into memory, never into a live gen
 question that needs the time is answered with `now` = the date asked for.
 """
 
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -28,21 +30,46 @@ async def commits(
     store: EventStore, until: datetime | None = None, progress: Callable[[int], None] | None = None
 ) -> AsyncIterator[Commit]:
     """Every commit shard by shard, in order, its chain checked on the way. Raises Fork."""
-    last = end_of_second(until) if until is not None else None
     for shard in range(SHARDS):
-        seq, prev = 0, NO_PREV
-        while batch := await store.log(shard, seq, LOG_BATCH_MAX):
-            if not chained(batch, prev, seq):
-                raise Fork(f"shard {shard} after {seq}")
-            seq, prev = batch[-1].seq, batch[-1].hash
-            for commit in batch:
-                if last is not None and commit.at > last:
-                    break
-                yield commit
-            if progress is not None:
-                progress(len(batch))
-            if last is not None and batch[-1].at > last:
-                break
+        async for commit in _Reading(store, shard, progress).until(until):
+            yield commit
+
+
+@dataclass(eq=False)
+class _Reading:
+    """One shard, read on from date to date."""
+
+    store: EventStore
+    shard: int
+    progress: Callable[[int], None] | None
+    seq: int = 0
+    prev: str = NO_PREV
+    ahead: "deque[Commit]" = field(default_factory=deque)
+
+    async def until(self, at: datetime | None) -> AsyncIterator[Commit]:
+        last = end_of_second(at) if at is not None else None
+        while await self._more():
+            while self.ahead:
+                if last is not None and self.ahead[0].at > last:
+                    return
+                yield self.ahead.popleft()
+
+    async def _more(self) -> bool:
+        if not self.ahead:
+            batch = await self.store.log(self.shard, self.seq, LOG_BATCH_MAX)
+            if not batch:
+                return False
+            if not chained(batch, self.prev, self.seq):
+                raise Fork(f"shard {self.shard} after {self.seq}")
+            self.seq, self.prev = batch[-1].seq, batch[-1].hash
+            self.ahead.extend(batch)
+            if self.progress is not None:
+                self.progress(len(batch))
+        return True
+
+
+Said = dict[str, dict[str, View]]
+"""Projection name -> key -> view."""
 
 
 async def as_of(
@@ -50,18 +77,36 @@ async def as_of(
     projections: Sequence[Projection[Any]],
     at: datetime | None,
     progress: Callable[[int], None] | None = None,
-) -> dict[str, dict[str, View]]:
-    """Projection name -> key -> view, as the read models said at the end of that second (None: as
-    they say now). `stores` by log name; a projection reads those of its logs."""
-    found: dict[str, dict[str, View]] = {projection.name: {} for projection in projections}
-    for log, store in stores.items():
-        readers = [projection for projection in projections if log in projection.logs]
-        if not readers:
-            continue
-        async for commit in commits(store, at, progress):
-            for projection in readers:
-                _fold(projection, commit, found[projection.name])
+) -> Said:
+    """As the read models said at the end of that second (None: as they say now). `stores` by log
+    name; a projection reads those of its logs."""
+    found: Said = {}
+    async for _, said_then in days(stores, projections, [at], progress):
+        found = said_then
     return found
+
+
+async def days(
+    stores: Mapping[str, EventStore],
+    projections: Sequence[Projection[Any]],
+    ats: Sequence[datetime | None],
+    progress: Callable[[int], None] | None = None,
+) -> AsyncIterator[tuple[datetime | None, Said]]:
+    """The same for several dates, earliest first, in one reading of the logs. What is yielded is
+    folded on afterwards: look before asking for the next."""
+    found: Said = {projection.name: {} for projection in projections}
+    readings = [
+        (_Reading(store, shard, progress), [p for p in projections if log in p.logs])
+        for log, store in stores.items()
+        for shard in range(SHARDS)
+        if any(log in projection.logs for projection in projections)
+    ]
+    for at in ats:
+        for reading, readers in readings:
+            async for commit in reading.until(at):
+                for projection in readers:
+                    _fold(projection, commit, found[projection.name])
+        yield at, found
 
 
 def _fold(projection: Projection[Any], commit: Commit, views: dict[str, View]) -> None:
