@@ -123,6 +123,12 @@ def test_what_the_roster_withdraws_is_silent_where_nothing_is_left() -> None:
         assert asks(reached(*PATHS[state]), left, POLICY) == []
 
 
+def test_that_a_student_is_gone_is_for_the_roster_to_say() -> None:
+    left = c.Withdraw(reason=WithdrawReason.STUDENT_LEFT)
+    assert refused(reached(*RAISED), left, SOCIAL_WORKER) == "roster-says-so"
+    assert asks(reached(*RAISED), left, POLICY)
+
+
 def test_what_is_reopened_before_anybody_saw_it_is_seen_first() -> None:
     closed = (*RAISED, COMMANDS["Close"], COMMANDS["Reopen"])
     assert isinstance(reached(*closed), s.Raised)

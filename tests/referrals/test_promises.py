@@ -1,6 +1,5 @@
 """What is promised before help begins: refusals of a command's own, and what events carry."""
 
-
 import pytest
 
 from libs.common.testing import sealed

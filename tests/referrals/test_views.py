@@ -110,7 +110,7 @@ def test_a_story_tells_who_said_what() -> None:
     assert [line.by for line in story.lines] == [
         *["school"] * 3, "platform", "school", "family",
     ]  # fmt: skip
-    assert story.hands == ("policy:any", "usr_mother", "usr_psych", "usr_social", "usr_teacher")
+    assert story.hands == ("usr_psych", "usr_social", "usr_teacher")
     assert story.lines[-1].data["words"]["$enc"]["k"] == "stu_1:record:1"
 
 

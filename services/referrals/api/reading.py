@@ -1,13 +1,11 @@
 """What people see: inbox, queue, waits, clocks, own concerns, a referral's story, a need's."""
 
 from datetime import datetime
-from typing import Annotated, Any
-
-from pydantic import Field
+from typing import Any
 
 from libs.common.errors import Missing
 from libs.common.http import Question, Routes
-from libs.common.messages import Actor, Instant, Role, View
+from libs.common.messages import Actor, Role
 from libs.common.ports import PAGE_MAX, Query
 from services.referrals.api.doors import (
     AGENCY,
@@ -18,100 +16,30 @@ from services.referrals.api.doors import (
     is_family,
     the_student,
 )
+from services.referrals.api.replies import (
+    ClockItem,
+    ClockPage,
+    InboxItem,
+    InboxPage,
+    Listing,
+    NeedReply,
+    OfStudent,
+    Paging,
+    PartReply,
+    QueuePage,
+    WaitItem,
+    Waits,
+)
+from services.referrals.events import SCHOOL
 from services.referrals.views.clocks import Row
 from services.referrals.views.places import ON_WAITLIST
-from services.referrals.views.queues import InboxRow, QueueRow, inbox, queue
-from services.referrals.views.stories import Attempt, needs
+from services.referrals.views.queues import InboxRow, inbox, queue
+from services.referrals.views.stories import Need, needs
 from services.referrals.views.students import Student
 from services.referrals.views.waits import Wait, turns_in_order, waits
 
 routes = Routes[Doors]("referrals")
-PAGE = 50
 SECONDS_A_DAY = 86_400
-
-
-class Paging(View):
-    cursor: str | None = None
-    limit: Annotated[int, Field(ge=1, le=PAGE_MAX)] = PAGE
-
-
-class Listing(Paging):
-    """`mine`: only those that the asker helps."""
-
-    situation: str | None = None
-    mine: bool = False
-
-
-class OfStudent(Paging):
-    student: str
-
-
-class InboxItem(InboxRow):
-    """`position` on the waiting list: more urgent first, then longer waiting."""
-
-    position: int | None = None
-    waited_days: int
-
-
-class InboxPage(View):
-    items: tuple[InboxItem, ...]
-    next: str | None = None
-
-
-class QueuePage(View):
-    items: tuple[QueueRow, ...]
-    next: str | None = None
-
-
-class WaitItem(View):
-    school: str
-    agency: str
-    service: str
-    waiting: int
-    listed: int
-    oldest_days: int | None
-    served: int
-    mean_days: int | None
-    declined: dict[str, int]
-
-
-class Waits(View):
-    items: tuple[WaitItem, ...]
-    next: str | None = None
-
-
-class ClockItem(View):
-    referral: str
-    school: str
-    receiver: str | None
-    situation: str
-    kind: str
-    entered: int
-    due: Instant
-    source: str
-    hears: tuple[str, ...]
-
-
-class ClockPage(View):
-    items: tuple[ClockItem, ...]
-    next: str | None = None
-
-
-class PartReply(View):
-    referral: str
-    sender: str
-    school: str
-    raised_at: Instant
-    situation: str
-    attempts: tuple[Attempt, ...]
-    served_at: Instant | None
-
-
-class NeedReply(View):
-    need: str
-    student: str
-    attempts_until_served: int | None
-    parts: tuple[PartReply, ...]
 
 
 @routes.query(
@@ -245,6 +173,8 @@ async def need_story(question: Question[Any], doors: Doors) -> NeedReply:
     student = await the_student(doors, need.student)
     if not _may_see_student(question.actor, student, question.now, doors):
         raise Missing
+    if question.actor.role not in FAMILY:
+        need = _of_the_school(need)
     parts = tuple(
         PartReply(**{name: getattr(part, name) for name in PartReply.model_fields})
         for part in need.parts.values()
@@ -255,6 +185,12 @@ async def need_story(question: Question[Any], doors: Doors) -> NeedReply:
         attempts_until_served=need.attempts_until_served(),
         parts=parts,
     )
+
+
+def _of_the_school(need: Need) -> Need:
+    """What an agency refers onward is not the school's to see."""
+    ours = {ref: part for ref, part in need.parts.items() if part.sender == SCHOOL}
+    return need.model_copy(update={"parts": ours})
 
 
 def _may_see_student(actor: Actor, student: Student, now: datetime, doors: Doors) -> bool:

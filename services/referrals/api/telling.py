@@ -21,6 +21,9 @@ from services.referrals.events import SCHOOL
 from services.referrals.views.stories import Line, Story, stories
 
 routes = Routes[Doors]("referrals")
+TOWARDS = frozenset(
+    {"referral.sent", "referral.held", "referral.resumed", "alert.raised", "alert.read"}
+)
 Readable = Callable[[Line], bool]
 PROGRESS = RecordClass.PROGRESS_SUMMARY
 BACK = {
@@ -75,7 +78,7 @@ async def story(question: Question[Any], doors: Doors) -> Versioned:
     if not receives:
         await touched(doors, actor, ref, question.now)
     readable = await _readable(question, found, doors)
-    lines = [line for line in found.lines if not receives or line.receiver == actor.org]
+    lines = [line for line in found.lines if not receives or _reaches(actor, line)]
     told = tuple(_told(line, opened=readable(line)) for line in lines)
     about = {name: getattr(found, name) for name in StoryReply.model_fields if name != "lines"}
     if receives:
@@ -114,6 +117,11 @@ async def _crossing(question: Question[Any], story: Story, doors: Doors) -> set[
         if cover is not None:
             found.add(record_class)
     return found
+
+
+def _reaches(actor: Actor, line: Line) -> bool:
+    """Outside the packet a receiver hears what it did itself and what was done towards it."""
+    return line.org == actor.org or (line.receiver == actor.org and line.type in TOWARDS)
 
 
 def _same_agency(actor: Actor, line: Line) -> bool:

@@ -43,7 +43,10 @@ from services.referrals.events import (
     ReferralReopened,
     ReferralSent,
     ReferralWithdrawn,
+    WithdrawReason,
 )
+
+ROSTER_REASONS = frozenset({WithdrawReason.STUDENT_LEFT, WithdrawReason.ERASED})
 
 
 def decide(state: Situation, command: EndingCommand) -> list[ReferralEvent]:
@@ -156,6 +159,8 @@ def _by_policy(command: Withdraw) -> bool:
 
 
 def _withdrawn(referral: Referral, command: Withdraw) -> ReferralWithdrawn:
+    if command.reason in ROSTER_REASONS and not _by_policy(command):
+        raise Refused("roster-says-so", "That a student is gone is for the roster to say.")
     return ReferralWithdrawn(**told(referral, command), reason=command.reason, words=command.words)
 
 

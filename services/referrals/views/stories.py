@@ -7,7 +7,10 @@ from libs.common.messages import Instant, Recorded, Role, View
 from libs.common.shapes import Projection
 from services.referrals.events import (
     About,
+    AlertRead,
+    ConcernAdded,
     ConcernRaised,
+    CrisisCalled,
     ReferralEvent,
     ReferralRouted,
     ServiceStarted,
@@ -42,7 +45,7 @@ class Line(View):
 
 
 class Story(View):
-    """`hands` are the people who have had this referral in hand."""
+    """`hands` are the people who have had this referral in hand; adding a word is not enough."""
 
     referral: str
     need: str
@@ -122,12 +125,19 @@ def _story(story: Story | None, entry: Recorded[Any], _: str) -> Story | None:
         "attempt": event.attempt,
         "receiver": event.receiver,
         "service": event.service,
-        "hands": tuple(sorted({*story.hands, entry.actor.sub})),
+        "hands": _hands(story, entry),
         "lines": (*story.lines, _line(entry))[-ENTRIES_MAX:],
     }
     if after != story.situation:
         changes |= {"situation": after, "since": entry.at}
     return story.model_copy(update=changes)
+
+
+def _hands(story: Story, entry: Recorded[Any]) -> tuple[str, ...]:
+    passing = isinstance(entry.event, ConcernAdded | CrisisCalled | AlertRead)
+    if passing or entry.actor.role == Role.SYSTEM:
+        return story.hands
+    return tuple(sorted({*story.hands, entry.actor.sub}))
 
 
 def _line(entry: Recorded[Any]) -> Line:
