@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from libs.common.messages import Role
 from libs.common.problems import SCHEMA, TITLES
+from libs.common.wellformed import Shape
 
 OPENAPI = "3.1.0"
 REF = "#/components/schemas/{model}"
@@ -90,7 +91,7 @@ def _operation(promise: Promise, schemas: Schemas) -> dict[str, Any]:
         }
     elif promise.sends is not None:
         operation["requestBody"] = {
-            "required": bool(promise.sends.model_json_schema().get("required")),
+            "required": not Shape(promise.sends).optional,
             "content": {
                 promise.content_type: {"schema": schemas[promise.sends, "validation"]},
             },

@@ -54,11 +54,12 @@ class Shape(Generic[M]):
 
     def __init__(self, model: type[M]) -> None:
         self.model = model
-        schema = model.model_json_schema()
-        self._defs: Mapping[str, Any] = schema.get("$defs", {})
+        whole = model.model_json_schema()
+        self._defs: Mapping[str, Any] = whole.get("$defs", {})
         self._refs: dict[str, Check | None] = {}
-        self._check = self._compile(schema)
-        self._names = _names(schema)
+        self._check = self._compile(whole)
+        self._names = _names(whole)
+        schema = _resolved(whole, self._defs)
         self._types = {
             name: frozenset(_types(inner, self._defs))
             for name, inner in schema.get("properties", {}).items()
@@ -251,10 +252,16 @@ def _names(schema: Any) -> set[str]:
     return set(own).union(*map(_names, own.values()), *map(_names, schema.values()))
 
 
+def _resolved(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = (
+        defs[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    )
+    return found
+
+
 def _types(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> set[str]:
     """The JSON types that a parameter may have; of a list also its items'."""
-    if "$ref" in schema:
-        return _types(defs[schema["$ref"].rpartition("/")[2]], defs)
+    schema = _resolved(schema, defs)
     inner = [*schema.get("anyOf", ()), *([schema["items"]] if "items" in schema else ())]
     return {schema.get("type", "")}.union(*(_types(option, defs) for option in inner))
 
