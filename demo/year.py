@@ -42,6 +42,7 @@ async def played(
         await steps.to(one.at)
         if one.scene is None:
             await play.moment(one.asks, done)
+            await steps.settled(one.at)  # what follows from a day happens on that day
             continue
         answers = []
         for ask in one.asks:
