@@ -9,6 +9,7 @@ import pytest
 
 from libs.common.messages import Command, Event, Recorded
 from libs.common.shapes import Policy
+from libs.common.testing import folded
 from services.consent import events as consent
 from services.referrals.decider.commands import (
     NoteBreach,
@@ -21,6 +22,7 @@ from services.referrals.decider.commands import (
 from services.referrals.events import WithdrawReason
 from services.referrals.policy import due, follow, hold
 from services.referrals.views.clocks import Row
+from services.referrals.views.sharing import resting
 from tests.referrals.histories import (
     AWAITING,
     COMMANDS,
@@ -191,3 +193,18 @@ def test_what_is_due_is_asked_as_it_stands_in_the_row() -> None:
 def test_no_policy_forgets_what_was_said_before_it_was_deployed() -> None:
     assert hold.from_start
     assert follow.from_start
+
+
+def test_one_commit_that_takes_back_and_asks_elsewhere_asks_no_stream_twice() -> None:
+    elsewhere = COMMANDS["Route"]
+    log = told(*SENT, elsewhere)
+    family = heard(consent.ConsentGranted(**GRANTED), revoked())
+    documents = folded(resting, [*family, *log])
+    taken_back, asked_anew = log[-2:]
+    asks = [
+        stream
+        for entry in (taken_back, asked_anew)
+        for key in resting.keys(entry)
+        for stream, _ in hold.react(entry, documents[key])
+    ]
+    assert len(asks) == len(set(asks))
