@@ -8,7 +8,7 @@ import orjson
 from pydantic import BaseModel
 
 from libs.common.edge import CONTENT_JSON, JSON, Incoming, Outgoing
-from libs.common.errors import Behind, Busy
+from libs.common.errors import Behind, Busy, Malformed
 from libs.common.handle import Ask
 from libs.common.http import (
     Asked,
@@ -102,6 +102,8 @@ async def _raw(incoming: Incoming, line: Line[D], doors: D, places: asyncio.Sema
         raise Busy("an upload is under way")
     async with places:
         body = await incoming.body(line.limit, line.promise.content_type.encode())
+        if not body:
+            raise Malformed("empty", "#", status=422)
         actor, path, now = incoming.actor, incoming.references, doors.clock.now()
         upload = Upload(body, ident, params, path, actor, now, doors.refs)
         replied: Replied = await line.function(upload, doors)

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from libs.common.adapters import open_documents, open_keys, open_store
 from libs.common.append import Appender
-from libs.common.application import application, check_routes, mount
+from libs.common.application import Door, application, check_routes, mount
 from libs.common.auth import Tokens
 from libs.common.clock import SystemClock
 from libs.common.consume import Standing
@@ -194,7 +194,19 @@ class Counter:
             given["Idempotency-Key"] = key or str(uuid4())
         sent = {"content": body} if isinstance(body, bytes) else {"json": body}
         sent = {} if body is None else sent
-        return await self.client.request(method, path, headers=given, **sent)
+        reply = await self.client.request(method, path, headers=given, **sent)
+        self._is_documented(method, path, reply.status_code)
+        return reply
+
+    def _is_documented(self, method: str, path: str, status: int) -> None:
+        """Whatever a test provokes, the OpenAPI document has said that it may happen."""
+        for route in self.app.router.routes:
+            if not isinstance(route, Door) or route.promise.method != method:
+                continue
+            if route.path_regex.match(path.partition("?")[0]):
+                said = self.app.openapi()["paths"][route.path][method.lower()]["responses"]
+                assert str(status) in said, f"{method} {route.path} never said {status}"
+                return
 
 
 @asynccontextmanager

@@ -280,6 +280,8 @@ async def test_a_large_body_arrives_whole_and_its_key_names_it(counter: Counter)
     assert again.json() == first.json()
     reply = await counter.send("POST", path, zipped + b"zz", key="roster-1", **headers)
     assert problem(reply) == (413, "too-large", [])
+    reply = await counter.send("POST", path, b"", key="roster-1", **headers)
+    assert problem(reply) == (422, "empty", [("#", "empty")])
     assert counter.doors.uploads == [zipped, zipped]
 
 
