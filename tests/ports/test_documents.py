@@ -85,7 +85,7 @@ async def test_many_documents_are_written_and_read_at_once(prepared: Documents) 
     assert {key: doc["size"] for key, doc in found.items()} == {p.key: p.doc["size"] for p in puts}
 
 
-def _some(random: Random, count: int) -> list[tuple[str, Doc]]:
+def some_docs(random: Random, count: int) -> list[tuple[str, Doc]]:
     """Many ties, and every field is absent or null now and then."""
     found = []
     for number in random.sample(range(10_000), count):
@@ -143,7 +143,7 @@ QUESTIONS += [Query({"size": 3}, ("place", "due")), Query({"place": "b", "size":
 async def test_every_declared_question_is_answered_in_order_page_by_page(
     prepared: Documents,
 ) -> None:
-    docs = _some(Random(SEED), 300)
+    docs = some_docs(Random(SEED), 300)
     assert all(await prepared.put([Put(KIND, key, doc, 0) for key, doc in docs]))
     for query in QUESTIONS:
         found: list[str] = []

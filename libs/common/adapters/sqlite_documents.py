@@ -19,6 +19,8 @@ from libs.common.adapters.sqlite_shared import shared
 from libs.common.ports import PAGE_MAX, Doc, Page, Put, Query, Scalar
 
 INTEGER_MAX = 2**63 - 1
+LEAST = "-9e999"
+"""Minus infinity: beyond it is everything but null, as a range of an index."""
 LAYOUT = Layout(
     version=1,
     synchronous="NORMAL",
@@ -39,6 +41,7 @@ class SqliteDocuments:
     async def __aenter__(self) -> Self:
         """Raises Taken for another process, WrongFormat, or StoreAway."""
         self.file = await self._closing.enter_async_context(shared(self._path, LAYOUT))
+        await self.file.write(self._learn)
         return self
 
     async def __aexit__(
@@ -68,7 +71,7 @@ class SqliteDocuments:
                         connection.execute(
                             f"CREATE INDEX IF NOT EXISTS {index} ON {table}({found}, id)"
                         )
-            self.file.remembered.clear()
+            self._learn(connection)
 
         await self.file.write(work)
 
@@ -76,7 +79,7 @@ class SqliteDocuments:
         table, wanted = _table(kind), orjson.dumps(sorted(keys)).decode()
 
         def work(connection: sqlite3.Connection) -> list[tuple[str, int, str]]:
-            if not self._shapes(connection).get(kind):
+            if not self._shapes().get(kind):
                 return []
             return connection.execute(
                 f"SELECT id, rev, body FROM {table} "  # noqa: S608 - a checked name
@@ -93,7 +96,7 @@ class SqliteDocuments:
         def work(connection: sqlite3.Connection) -> list[tuple[str, int, str]]:
             found: list[tuple[str, int, str]] = []
             with snapshot(connection):
-                declared = self._shapes(connection).get(kind, [])
+                declared = self._shapes().get(kind, [])
                 if not any(_serves(fields, shape) for fields in declared):
                     raise ValueError(f"{kind} declares no index for this question")
                 for statement, values in statements:
@@ -113,7 +116,7 @@ class SqliteDocuments:
 
         def work(connection: sqlite3.Connection) -> list[bool]:
             won = [False] * len(puts)
-            if unknown := {put.kind for put in puts} - self._shapes(connection).keys():
+            if unknown := {put.kind for put in puts} - self._shapes().keys():
                 raise ValueError(f"{min(unknown)} was not prepared")
             with transaction(connection):
                 for number, table, put, body in rows:
@@ -129,31 +132,43 @@ class SqliteDocuments:
             with transaction(connection):
                 connection.execute("DELETE FROM shapes WHERE kind = ?", (kind,))
                 connection.execute(f"DROP TABLE IF EXISTS {table}")
-            self.file.remembered.clear()
+            self._learn(connection)
 
         await self.file.write(work)
 
-    def _shapes(self, connection: sqlite3.Connection) -> "Shapes":
-        found: Shapes | None = self.file.remembered.get("shapes")
-        if found is None:
-            found = self.file.remembered["shapes"] = _read_shapes(connection)
-        return found
+    def _learn(self, connection: sqlite3.Connection) -> None:
+        """Only in the writing thread: what a reader has seen may be old when it is remembered."""
+        found: Shapes = {}
+        for kind, fields in connection.execute("SELECT kind, fields FROM shapes"):
+            found.setdefault(kind, []).append(tuple(fields.split()))
+        self.file.remembered["shapes"] = found
+
+    def _shapes(self) -> "Shapes":
+        shapes: Shapes = self.file.remembered["shapes"]
+        return shapes
 
 
 class _Slice(NamedTuple):
-    """A stretch of an index: the conditions on it, and the values that they compare with."""
+    """A stretch of an index: the conditions on it, the values that they compare with, and how many
+    fields of the order have one value all along."""
 
-    conditions: tuple[str, ...]
-    values: tuple[Scalar, ...]
+    conditions: tuple[str, ...] = ()
+    values: tuple[Scalar, ...] = ()
+    fixed: int = 0
 
     def also(self, condition: str, *values: Scalar) -> "_Slice":
-        return _Slice((*self.conditions, condition), self.values + values)
+        return self._replace(
+            conditions=(*self.conditions, condition), values=(*self.values, *values)
+        )
+
+    def at(self, name: str, value: Scalar) -> "_Slice":
+        return self.also(f"{name} IS ?", value)._replace(fixed=self.fixed + 1)
 
 
 def _slices(query: Query) -> list[_Slice]:
     """The stretches that together hold the answer, in its order. Without a keyset it is one; with
     one, first what ties with it in every field but the last, then in every field but two, …"""
-    base = _Slice((), ())
+    base = _Slice()
     for name, value in query.where.items():
         base = base.also(f"{_field(name)} IS ?", value)
     if query.low is not None:
@@ -163,27 +178,31 @@ def _slices(query: Query) -> list[_Slice]:
     if query.after is None:
         return [base]
     found: list[_Slice] = []
-    names = [*map(_field, query.order), "id"]
-    for depth, (name, value) in enumerate(zip(names, query.after, strict=True)):
-        found = _beyond(base, name, value, query, bounded=depth == 0) + found
-        base = base.also(f"{name} IS ?", value)
+    for name, value in zip(_order(query), query.after, strict=True):
+        found = _beyond(base, name, value, query) + found
+        base = base.at(name, value)
     return found
 
 
-def _beyond(base: _Slice, name: str, value: Scalar, query: Query, bounded: bool) -> list[_Slice]:
+def _beyond(base: _Slice, name: str, value: Scalar, query: Query) -> list[_Slice]:
     """What comes after a value of one field. Null is the least of all values."""
     if value is None:
-        return [] if query.descending else [base.also(f"{name} IS NOT NULL")]
+        return [] if query.descending else [base.also(f"{name} > {LEAST}")]
     if not query.descending:
         return [base.also(f"{name} > ?", value)]
-    if name == "id" or (bounded and (query.low is not None or query.high is not None)):
-        return [base.also(f"{name} < ?", value)]
-    return [base.also(f"{name} < ?", value), base.also(f"{name} IS NULL")]
+    ranged = base.fixed == 0 and (query.low is not None or query.high is not None)
+    nulls = [] if ranged or name == "id" else [base.at(name, None)]
+    return [base.also(f"{name} < ?", value), *nulls]
+
+
+def _order(query: Query) -> list[str]:
+    return [*map(_field, query.order), "id"]
 
 
 def _select(kind: str, part: _Slice, query: Query) -> str:
+    """Ordered by what is not fixed: asked to order by a null, SQLite would sort."""
     down = " DESC" if query.descending else ""
-    order = ", ".join(f"{name}{down}" for name in [*map(_field, query.order), "id"])
+    order = ", ".join(f"{name}{down}" for name in _order(query)[part.fixed :])
     where = f"WHERE {' AND '.join(part.conditions)} " if part.conditions else ""
     return f"SELECT id, rev, body FROM {_table(kind)} {where}ORDER BY {order} LIMIT ?"  # noqa: S608 - checked names
 
@@ -210,13 +229,6 @@ def _serves(fields: tuple[str, ...], shape: tuple[frozenset[str], tuple[str, ...
 
 Shapes = dict[str, list[tuple[str, ...]]]
 """The declared shapes by kind; `*` stands for the kind itself."""
-
-
-def _read_shapes(connection: sqlite3.Connection) -> Shapes:
-    found: Shapes = {}
-    for kind, fields in connection.execute("SELECT kind, fields FROM shapes"):
-        found.setdefault(kind, []).append(tuple(fields.split()))
-    return found
 
 
 def _put(connection: sqlite3.Connection, table: str, put: Put, body: str) -> bool:
