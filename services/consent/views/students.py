@@ -145,7 +145,7 @@ students = Projection(
 
 
 class Children(View):
-    """The students of whom somebody is a guardian."""
+    """The students of whom somebody is a guardian; sorted, for siblings' shards have no order."""
 
     guardian: str
     students: tuple[str, ...]
@@ -160,7 +160,7 @@ def _fold_children(known: Children | None, entry: Recorded[Any], guardian: str) 
     event: GuardianAdded | GuardianEnded = entry.event
     others = tuple(ref for ref in known.students if ref != event.student) if known else ()
     if isinstance(event, GuardianAdded):
-        return Children(guardian=guardian, students=(*others, event.student))
+        return Children(guardian=guardian, students=tuple(sorted((*others, event.student))))
     return Children(guardian=guardian, students=others) if others else None
 
 
