@@ -6,7 +6,9 @@ each part is ended by itself, and that is why private names are used here.
 """
 
 import asyncio
+from asyncio import Future
 from collections.abc import Awaitable
+from itertools import chain
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
@@ -19,7 +21,12 @@ async def end_producer(producer: AIOKafkaProducer) -> None:
     """Whoever still waits for a batch hears ProducerClosed; it may have been stored."""
     producer._closed = True
     await _ended(producer._sender.close())
-    producer._message_accumulator.fail_all(ProducerClosed())
+    waiting = producer._message_accumulator
+    batches = [*chain(*waiting._batches.values()), *waiting._pending_batches]
+    waiting._pending_batches.update(batches)  # a retried one takes itself out of them twice
+    for batch in batches:
+        batch.future.add_done_callback(Future.exception)  # heard, also if nobody waits any more
+    waiting.fail_all(ProducerClosed())
     await _ended(producer.client.close())
 
 

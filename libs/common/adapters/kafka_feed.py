@@ -80,7 +80,8 @@ class KafkaFeed:
             self._next[partition] = offset
 
     def ended(self) -> float | None:
-        """All that was there at this instant has been delivered and dealt with."""
+        """All that was there at this instant, in the shards that are ours, has been delivered and
+        dealt with."""
         return self._ended
 
     def reassigned(self) -> None:
