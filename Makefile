@@ -32,7 +32,7 @@ demo: $(STAMP) ## play a school year of a whole district over HTTP and tell Carl
 	$(RUN) -m demo
 
 run: $(STAMP) data/demo/clock-offset ## serve the platform with the demo's data; Ctrl-C stops it
-	@echo "API and its description:  http://127.0.0.1:$${PORT:-8000}/docs"
+	@echo "API and its description:  http://127.0.0.1:$${PORT:-8000}/openapi.json"
 	@echo "Tokens for development:   http://127.0.0.1:$${PORT:-8000}/issuer"
 	@echo "Is it well?               http://127.0.0.1:$${PORT:-8000}/health/ready"
 	DATA_DIR=data/demo DIRECTORY_FILE=data/demo/directory.json KEK_FILE=build/demo/kek \
