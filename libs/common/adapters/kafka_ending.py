@@ -6,7 +6,6 @@ each part is ended by itself, and that is why private names are used here.
 """
 
 import asyncio
-from asyncio import Future
 from collections.abc import Awaitable
 from itertools import chain
 
@@ -25,7 +24,8 @@ async def end_producer(producer: AIOKafkaProducer) -> None:
     batches = [*chain(*waiting._batches.values()), *waiting._pending_batches]
     waiting._pending_batches.update(batches)  # a retried one takes itself out of them twice
     for batch in batches:
-        batch.future.add_done_callback(Future.exception)  # heard, also if nobody waits any more
+        for future in (batch.future, batch._drain_waiter):
+            future.add_done_callback(_hear)  # also if nobody waits any more
     waiting.fail_all(ProducerClosed())
     await _ended(producer.client.close())
 
@@ -49,3 +49,8 @@ async def _ended(ending: Awaitable[None]) -> bool:
     except (KafkaError, OSError, TimeoutError):
         return False
     return True
+
+
+def _hear(future: "asyncio.Future[object]") -> None:
+    if not future.cancelled():
+        future.exception()
