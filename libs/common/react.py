@@ -42,6 +42,7 @@ class Reacting:
     standing: Standing = field(init=False)
     memory: Generation[Any] | None = None
     starts: dict[tuple[str, int], int] = field(default_factory=dict)
+    prepared: bool = False
 
     def __post_init__(self) -> None:
         name = f"policy_{self.policy.name}"
@@ -58,8 +59,11 @@ class Reacting:
         if self.memory is not None:
             await self.memory.prepare(documents)
             self.memory.slots.clear()
-        if self.policy.from_start:
-            return
+        if not self.policy.from_start:
+            await self._note_starts(bus, documents)
+        self.prepared = True
+
+    async def _note_starts(self, bus: Bus, documents: Documents) -> None:
         key = f"{self.standing.name}|starts"
         found = (await documents.get(CURSORS, [key])).get(key)
         if found is None:

@@ -200,6 +200,8 @@ class Running:
         for projection in (*self.rooms.projections, self.rooms.clocks):
             while await read_alias(self.documents, projection.name) is None:
                 await _pause()
+        while not all(reacting.prepared for reacting in self.reacting):
+            await _pause()  # what happens from now on is news to every policy
         self.built = True
         await asyncio.Event().wait()
 

@@ -78,10 +78,10 @@ async def opened(
             for one in rooms
         }
         bus = await enter(open_bus(settings.bus_url, stores, prefix))
+        keyring = Keyring(keys, read_kek(settings.kek_file))  # what one forgets, all forget at once
         found = []
         for one in rooms:
             documents = await enter(open_documents(settings.views_url, one.name, prefix))
-            keyring = Keyring(keys, read_kek(settings.kek_file))
             running = Running(
                 one, stores[one.name], bus, documents, keyring, await keyring.refs(), clock,
                 frozenset(parts), relayed=urlsplit(settings.bus_url).scheme != "sqlite",
