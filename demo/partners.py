@@ -18,6 +18,8 @@ SEED = 13
 
 FIRST_DAY = date(2025, 9, 4)
 LAST_DAY = date(2026, 6, 30)
+AGREED_UNTIL = date(2028, 6, 30)
+"""Agreements outlive the year that is played, so that `make run` can go on."""
 
 COUNSELING = "counseling"
 FAMILY_THERAPY = "family-therapy"
@@ -92,7 +94,7 @@ def directory(schools: tuple[School, ...], seed: int = SEED) -> Directory:
 
 
 def _terms(school: str, agency: Agency) -> Terms:
-    return Terms(school=school, agency=agency.ref, services=agency.services, until=LAST_DAY)
+    return Terms(school=school, agency=agency.ref, services=agency.services, until=AGREED_UNTIL)
 
 
 def write(found: Directory, file: Path) -> None:

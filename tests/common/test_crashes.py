@@ -1,7 +1,7 @@
 """Every n-th I/O fails, for every n until nothing is left to fail: nothing lost, nothing twice.
 
 The whole way of an event runs: append, relay, projection, policy. A call that fails may have
-happened or not; loops are started again as the supervisor does, clients ask again with the same key.
+happened or not; loops are started again as the supervisor does, clients ask again with their key.
 """
 
 import asyncio

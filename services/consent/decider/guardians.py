@@ -62,11 +62,11 @@ def listed_guardians(
     student: str, known: Mapping[str, Guardian], listed: Iterable[RosterGuardian]
 ) -> list[ConsentEvent]:
     """Adds, changes and ends so that the roster's guardians are as it lists them. An authority that
-    was settled by hand stays, and whoever was added by hand is not ended."""
+    was settled by hand stays, and whoever was added by hand is not ended. Of somebody who is listed
+    twice the last line counts."""
     events: list[ConsentEvent] = []
-    names = set()
-    for entry in listed:
-        names.add(entry.guardian)
+    names = {entry.guardian: entry for entry in listed}
+    for entry in names.values():
         before = known.get(entry.guardian)
         if before is None:
             events.append(_added(student, entry.guardian, _by_roster(entry)))
