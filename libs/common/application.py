@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from libs.common.answering import answering
@@ -62,12 +63,13 @@ def application(title: str, ready: Callable[[], list[str]]) -> FastAPI:
 def mount(app: FastAPI, routes: Routes[D], doors: D, who: Who) -> None:
     """What is spelt out stands before what is open: `/v1/a/search` before `/v1/a/{ref}`."""
     lines = sorted(routes.table, key=lambda line: _openness(line.promise.path))
-    taken = {(door.promise.method, door.promise.path) for door in _doors(app)}
     for line in lines:
         promise = line.promise
-        if (promise.method, promise.path) in taken:
-            raise TypeError(f"{promise.method} {promise.path} is taken")
-        taken.add((promise.method, promise.path))
+        for door in _doors(app):
+            if (door.promise.method, door.path) == (promise.method, promise.path):
+                raise TypeError(f"{promise.method} {promise.path} is taken")
+            if door.promise.name == promise.name:
+                raise TypeError(f"the name {promise.name} is taken")
         edge = Edge(promise.path, promise.roles, who, answering(line, doors))
         app.router.routes.append(Door(promise, edge))
 
@@ -103,12 +105,19 @@ def _readiness(reasons: list[str]) -> Response:
     return Response(body, 503 if reasons else 200, media_type="application/json")
 
 
-async def _not_routed(_: Request, error: Exception) -> Response:
+async def _not_routed(request: Request, error: Exception) -> Response:
     """No such path, or not with this method."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     code = {404: "not-found", 405: "method-not-allowed"}.get(status, "not-taken")
-    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    headers = {"Allow": ", ".join(_methods(request))} if status == 405 else {}
     return _problem(Problem(status, code), headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """What the path that was meant does answer, over all its routes."""
+    path = getattr(request.scope.get("route"), "path", None)
+    routes = [route for route in request.app.router.routes if isinstance(route, Route)]
+    return sorted({name for r in routes if r.path == path for name in r.methods or ()})
 
 
 async def _broken(_: Request, __: Exception) -> Response:

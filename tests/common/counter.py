@@ -145,6 +145,11 @@ async def beads(question: Question[Page], _: Doors) -> Found:
     return Found(limit=page.limit, shiny=page.shiny, size=size, sub=question.actor.sub)
 
 
+@routes.query("POST", "/v1/beads", Found, roles=MAKERS, body=Search)
+async def search_beads(question: Question[Search], doors: Doors) -> Found:
+    return await search(question, doors)
+
+
 @routes.query("GET", "/v1/tallies", Found, roles=MAKERS, reads=(tallies,))
 async def tally(question: Question[Any], _: Doors) -> Found:
     return Found(limit=0, shiny=None, size=(), sub=question.actor.sub)

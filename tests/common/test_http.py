@@ -188,9 +188,13 @@ async def test_what_cannot_be_a_reference_is_not_there(counter: Counter) -> None
 async def test_what_is_not_there_is_404(counter: Counter) -> None:
     assert problem(await counter.send("GET", "/v1/strings/str_b")) == (404, "not-found", [])
     assert problem(await counter.send("GET", "/v1/nowhere")) == (404, "not-found", [])
-    reply = await counter.send("DELETE", "/v1/strings/str_b")
-    assert problem(reply)[:2] == (405, "method-not-allowed")
-    assert reply.headers["allow"] == "GET"
+
+
+async def test_another_method_is_told_which_there_are(counter: Counter) -> None:
+    for path, methods in [("/v1/strings/str_b", "GET"), ("/v1/beads", "GET, POST")]:
+        reply = await counter.send("DELETE", path)
+        assert problem(reply)[:2] == (405, "method-not-allowed")
+        assert reply.headers["allow"] == methods
 
 
 async def test_what_is_spelt_out_goes_before_what_is_open(counter: Counter) -> None:
