@@ -17,7 +17,6 @@ from libs.common.adapters.kafka_ending import end_admin, end_consumer, end_produ
 from libs.common.adapters.kafka_feed import KafkaFeed, feeding
 from libs.common.commit import Commit, parse
 from libs.common.errors import StoreAway
-from libs.common.messages import instant
 from libs.common.ports import SHARDS, Feed
 
 BATCH_BYTES_MAX = 1_000_000
@@ -29,6 +28,19 @@ TAIL_SECONDS_MAX = 20.0
 POLL_SECONDS = 0.05
 TAIL_RECORDS_MAX = 1_000
 REPLICAS = 3
+FROM_BODY = (
+    ("command", "command"),
+    ("correlation", "correlation"),
+    ("cause", "cause"),
+    ("traceparent", "trace"),
+    ("ce_time", "at"),
+)
+"""Header and the field of the body that it repeats, where there is one."""
+SAME_HEADERS = [
+    ("ce_specversion", b"1.0"),
+    ("ce_type", b"alliance.commit.v1"),
+    ("content-type", b"application/json"),
+]
 TOPIC_EXISTS = TopicAlreadyExistsError.errno
 
 # While a broker is away its client logs hundreds of errors a second. Whoever uses this bus hears of
@@ -193,25 +205,18 @@ class KafkaBus:
 def headers(commit: Commit) -> list[tuple[str, bytes]]:
     """What a reader may filter by without decoding the value, and one CloudEvent in binary mode."""
     body = commit.content
-    texts = {
-        "seq": str(commit.seq),
-        "hash": commit.hash,
-        "types": ",".join(commit.types),
-        "first": str(commit.first),
-        "last": str(commit.last),
-        "command": str(commit.command),
-        "correlation": body.get("correlation"),
-        "cause": body.get("cause"),
-        "traceparent": body.get("trace"),
-        "ce_specversion": "1.0",
-        "ce_id": str(commit.position),
-        "ce_source": f"/{commit.log}",
-        "ce_subject": commit.stream,
-        "ce_type": "alliance.commit.v1",
-        "ce_time": instant(commit.at),
-        "content-type": "application/json",
-    }
-    return [(name, text.encode()) for name, text in texts.items() if text is not None]
+    found = [
+        ("seq", b"%d" % commit.seq),
+        ("hash", commit.hash.encode()),
+        ("types", ",".join(commit.types).encode()),
+        ("first", b"%d" % commit.first),
+        ("last", b"%d" % commit.last),
+        *((name, body[key].encode()) for name, key in FROM_BODY if key in body),
+        ("ce_id", str(commit.position).encode()),
+        ("ce_source", b"/" + commit.log.encode()),
+        ("ce_subject", commit.stream.encode()),
+    ]
+    return found + SAME_HEADERS
 
 
 def topic_settings(in_sync: int) -> dict[str, str]:
