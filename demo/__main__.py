@@ -1,10 +1,11 @@
 """`python -m demo`: a school year of a whole district, played over HTTP, and Carl's story told."""
 
 import argparse
-import asyncio
 import sys
+from asyncio import create_task, to_thread
+from asyncio import run as run_loop
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,13 +25,15 @@ from demo.partners import CARL_AGENCY, FIRST_DAY
 from demo.plan import REFERRED, plan
 from demo.platform import Files, NotOurs, Platform, emptied, engines_of, started
 from demo.play import Play, Unexpected
+from demo.proof import NotWhole
+from demo.schools import schools
 from demo.stepping import Laggard
 from demo.telling import Telling, Told
 from demo.year import both, played
 from libs.common.directory import Directory
 from libs.common.errors import Fork
 from libs.common.messages import instant
-from libs.common.verify import Broken
+from libs.common.verify import Broken, verify
 
 REPLAYED = (MEETING, HELPED, DAY_BEFORE, TAKEN_BACK)
 OFFSET = "clock-offset"
@@ -80,7 +83,7 @@ class Demo:
         return figures
 
     async def _import(self, platform: Platform) -> dict[str, Any]:
-        data = await asyncio.to_thread(self.wanted.files.roster.read_bytes)
+        data = await to_thread(self.wanted.files.roster.read_bytes)
         with report.bars(self.console) as bars:
             bar = bars.add_task("Roster import", total=len(self.people.students))
 
@@ -88,6 +91,9 @@ class Demo:
                 bars.update(bar, completed=done, total=total or None)
 
             page = await imported(platform.callers, data, progress)
+        taken = page["counts"]["added"], page["report"]["errors"], page["report"]["warnings"]
+        if taken != (len(self.people.students), 0, 0):
+            raise Unexpected("the importer did not take every student as written")
         await platform.steps.settled(moment(FIRST_DAY))
         return page
 
@@ -115,18 +121,17 @@ class Demo:
         self, platform: Platform, play: Play, guardians: int, referred: int
     ) -> report.Figures:
         async with proof.logs(platform.engines) as stores:
-            size = await proof.size(stores)
+            elsewhere = create_task(proof.verified_elsewhere(platform.engines, "consent"))
             with report.bars(self.console) as bars:
-                bar = bars.add_task("Verifying both logs", total=size)
-                found = await proof.verified(stores, lambda n: bars.advance(bar, n))
+                bar = bars.add_task("Verifying", total=await proof.size(stores["referrals"]))
+                ours = await verify(stores["referrals"], lambda n: bars.advance(bar, n))
                 bar = bars.add_task("Replaying four days", total=None)
                 then = await proof.known_then(
-                    stores,
-                    REPLAYED,
-                    play.known[R2],
-                    CARL_AGENCY,
-                    lambda n: bars.advance(bar, n),
+                    stores, REPLAYED, play.known[R2], CARL_AGENCY, lambda n: bars.advance(bar, n)
                 )
+                found = {"consent": await elsewhere, "referrals": ours}
+        if not proof.as_told(then):
+            raise Unexpected("the replay tells another story than the one that was played")
         report.replayed(self.console, then)
         return report.Figures(
             students=len(self.people.students),
@@ -151,25 +156,32 @@ class Demo:
 
 
 async def run(wanted: Wanted, console: Console) -> None:
+    """The platform starts while the people are invented."""
     watch, files = Watch(), wanted.files
     engines = engines_of(files)
     emptied(files)
-    with watch.part("people and roster"):
-        people = district(wanted.students)
-        directory = partners.directory(people.schools)
-        partners.write(directory, files.directory)
-        roster.write(people, files.roster, wanted.version)
-    demo = Demo(wanted, people, directory, console, watch)
-    start = instant(moment(FIRST_DAY))
-    with watch.part("start and stop"):
-        starting = started(engines, files, start)
-        platform = await starting.__aenter__()
-    try:
-        figures = await demo.on(platform)
-    finally:
-        with watch.part("start and stop"):
-            await starting.__aexit__(None, None, None)
+    directory = partners.directory(schools())
+    partners.write(directory, files.directory)
+    async with AsyncExitStack() as stack:
+        with watch.part("people, roster, start"):
+            start = instant(moment(FIRST_DAY))
+            starting = create_task(
+                stack.enter_async_context(started(engines, files, start)), name="start"
+            )
+            try:
+                people = await to_thread(_invented, wanted)
+            finally:
+                platform = await starting
+        figures = await Demo(wanted, people, directory, console, watch).on(platform)
+        with watch.part("stop"):
+            await stack.aclose()
     report.summary(console, figures, watch.seconds)
+
+
+def _invented(wanted: Wanted) -> District:
+    people = district(wanted.students)
+    roster.write(people, wanted.files.roster, wanted.version)
+    return people
 
 
 def main() -> None:
@@ -178,12 +190,13 @@ def main() -> None:
     parser.add_argument("--referred", type=int, default=REFERRED)
     parser.add_argument("--roster", choices=("1.1", "1.2"), default="1.2", help="OneRoster")
     parser.add_argument("--data", type=Path, default=Files.data, help="emptied at the start")
+    parser.add_argument("--beside", type=Path, default=Files.beside, help="roster, key and log")
     asked = parser.parse_args()
-    files = Files(data=asked.data)
+    files = Files(asked.data, asked.beside)
     wanted = Wanted(asked.students, asked.referred, asked.roster, files)
     try:
-        asyncio.run(run(wanted, Console()))
-    except* (Broken, Fork, Gone, Laggard, NotOurs, Unexpected) as wrong:
+        run_loop(run(wanted, Console()))
+    except* (Broken, Fork, Gone, Laggard, NotOurs, NotWhole, Unexpected) as wrong:
         for each in wrong.exceptions:
             print(f"{type(each).__name__}: {each}", file=sys.stderr)
         sys.exit(1)

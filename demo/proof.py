@@ -1,26 +1,35 @@
 """What the logs say at the end: whether they are whole, and what was known when."""
 
+from asyncio import get_running_loop, run
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import date, datetime, time
+from multiprocessing import get_context
 from typing import NamedTuple
 
 from demo.asks import moment
 from demo.platform import SERVICES, Engines
 from demo.routes import Known
 from libs.common.adapters import open_store
+from libs.common.errors import Fork
 from libs.common.ports import SHARDS, EventStore
 from libs.common.replay import days, state_as_of
-from libs.common.verify import Verified, verify
+from libs.common.verify import Broken, Verified, verify
 from services.consent.decider import consent
 from services.consent.decider.states import Enrolled, Open
 from services.referrals.views.queues import InboxRow, inbox
 from services.referrals.views.stories import Story, stories
 
 MIDNIGHT = time(23, 59, 59)
+NOTHING, NONE = "nothing", "none"
 PACKET = "referral.packet_opened"
 Stores = Mapping[str, EventStore]
+
+
+class NotWhole(Exception):
+    """A log is not what was promised; the argument names the first bad position."""
 
 
 class KnownThen(NamedTuple):
@@ -33,25 +42,54 @@ class KnownThen(NamedTuple):
 
 
 @asynccontextmanager
-async def logs(engines: Engines) -> AsyncIterator[Stores]:
+async def logs(engines: Engines, names: Sequence[str] = SERVICES) -> AsyncIterator[Stores]:
     """Opened to read, beside the services that write."""
     async with AsyncExitStack() as stack:
         yield {
             name: await stack.enter_async_context(
                 open_store(engines.store_url, name, readonly=True, prefix=engines.prefix)
             )
-            for name in SERVICES
+            for name in names
         }
 
 
-async def size(stores: Stores) -> int:
-    ends = [await store.head(shard) for store in stores.values() for shard in range(SHARDS)]
+async def size(store: EventStore) -> int:
+    ends = [await store.head(shard) for shard in range(SHARDS)]
     return sum(end.seq for end in ends if end is not None)
 
 
-async def verified(stores: Stores, progress: Callable[[int], None]) -> dict[str, Verified]:
-    """Raises Broken or Fork."""
-    return {name: await verify(store, progress) for name, store in stores.items()}
+async def verified_elsewhere(engines: Engines, log: str) -> Verified:
+    """In another process, on the other core. Raises NotWhole."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        found = await get_running_loop().run_in_executor(pool, _verified, engines, log)
+    if isinstance(found, str):
+        raise NotWhole(found)
+    return found
+
+
+def _verified(engines: Engines, log: str) -> Verified | str:
+    """What was found, or what is wrong: an exception would not travel whole."""
+
+    async def read() -> Verified | str:
+        async with logs(engines, (log,)) as stores:
+            try:
+                return await verify(stores[log])
+            except (Broken, Fork) as wrong:
+                return str(wrong)
+
+    return run(read())
+
+
+def as_told(then: Sequence[KnownThen]) -> bool:
+    """Nothing before the family said yes, then all of it, and no more from the day it was taken
+    back on."""
+    before, helped, last, after = then
+    return (
+        (before.inbox, before.permission) == (NOTHING, NONE)
+        and helped.inbox == last.inbox == "in-service"
+        and helped.permission == last.permission != NONE
+        and (after.inbox, after.permission, after.opened) == ("sharing-ended", NONE, last.opened)
+    )
 
 
 def counted(found: Mapping[str, Verified]) -> Counter[str]:
@@ -75,7 +113,7 @@ async def known_then(
         opened = 0
         if isinstance(story, Story):
             opened = sum(line.type == PACKET for line in story.lines)
-        situation = row.situation if isinstance(row, InboxRow) else "nothing"
+        situation = row.situation if isinstance(row, InboxRow) else NOTHING
         assert at is not None
         allowed = await _permission(stores["consent"], carl.student, agency, at)
         found.append(KnownThen(asked[len(found)], situation, opened, allowed))
@@ -85,10 +123,10 @@ async def known_then(
 async def _permission(store: EventStore, student: str, agency: str, at: datetime) -> str:
     state, _ = await state_as_of(store, consent, f"student/{student}", at)
     if not isinstance(state, Enrolled):
-        return "none"
+        return NONE
     allowed = [
         f"{len(case.terms.classes)} kinds of record (version {case.version})"
         for case in state.cases.values()
         if isinstance(case, Open) and case.terms.recipient == agency
     ]
-    return ", ".join(allowed) or "none"
+    return ", ".join(allowed) or NONE

@@ -44,12 +44,12 @@ class Steps:
         while True:
             told = await self._told()
             heads = {end: seq for status in told.values() for end, seq in status["heads"].items()}
-            behind = _behind(told, heads, instant(now))
-            if not behind and heads == before:
+            late = behind(told, heads, instant(now))
+            if not late and heads == before:
                 return
             if monotonic() > until:
-                raise Laggard(behind or "the heads keep moving")
-            if behind:
+                raise Laggard(late or "the heads keep moving")
+            if late:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, ROUND_SECONDS_MAX)
             before = heads
@@ -61,7 +61,7 @@ class Steps:
         return dict(zip(self.places, (reply.body for reply in replies), strict=True))
 
 
-def _behind(told: Mapping[str, Mapping[str, Any]], heads: Mapping[str, int], now: str) -> str:
+def behind(told: Mapping[str, Mapping[str, Any]], heads: Mapping[str, int], now: str) -> str:
     """The first that is not where it should be; empty when all are."""
     for name, status in told.items():
         if status["now"] != now:
