@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from libs.common.commit import NO_PREV, Commit, Draft, encode, shard_of
 from libs.common.errors import Busy, KeyReused, StoreAway, TooLarge, WrongVersion
+from libs.common.messages import Dep
 from libs.common.ports import Clock, EventStore
 
 WAITING_MAX = 1_024
@@ -161,8 +162,10 @@ class Appender:
             shard = shard_of(waiting.draft.stream)
             head = heads[shard]
             seq, prev = (head.seq + 1, head.hash) if head else (1, NO_PREV)
+            draft = waiting.draft
+            at = not_before(now, head.at if head else None, draft.cause, draft.deps)
             try:
-                row = encode(waiting.draft, self.log, seq, prev, _at(now, head, waiting.draft))
+                row = encode(draft, self.log, seq, prev, at)
             except TooLarge as large:
                 waiting.answer(large)
                 continue
@@ -262,11 +265,10 @@ def same_request(prior: Commit, request: str | None) -> bool:
     return stored is None or request is None or stored == request
 
 
-def _at(now: datetime, head: Commit | None, draft: Draft) -> datetime:
-    """Monotone in the shard, and later than everything that the commit rests on."""
-    rests = [dep.at + TICK for dep in draft.deps]
-    if draft.cause is not None:
-        rests.append(draft.cause.at + TICK)
-    if head is not None:
-        rests.append(head.at)
-    return max([now, *rests])
+def not_before(
+    now: datetime, last: datetime | None, cause: Dep | None, deps: Sequence[Dep]
+) -> datetime:
+    """Monotone after `last`, and later than everything that is rested on: another process's clock
+    may be ahead of ours."""
+    rests = [dep.at + TICK for dep in (*deps, *((cause,) if cause else ()))]
+    return max([now, *rests, *((last,) if last else ())])

@@ -43,7 +43,12 @@ async def _at_the_edge() -> None:
 def application(title: str, ready: Callable[[], list[str]]) -> FastAPI:
     """`ready` gives the reasons why the service should get no requests yet; none means it is."""
     app = FastAPI(
-        title=title, version=VERSION, docs_url=None, redoc_url=None, redirect_slashes=False
+        title=title,
+        version=VERSION,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # ours has a closed list
     )
 
     async def live() -> Response:

@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Any, Generic, NamedTuple, cast
 from uuid import UUID
 
-from libs.common.append import Appender, same_request
+from libs.common.append import Appender, not_before, same_request
 from libs.common.commit import Commit, Draft, canonical, encode_event
 from libs.common.errors import (
     Conflict,
@@ -165,8 +165,7 @@ class Handler(Generic[S, C, E]):
 
     async def _decide(self, ask: Ask[C], known: Known[S]) -> _Decided:
         """Seals, then decides; again when another process made the student's key first."""
-        now = self.appender.clock.now()
-        at = now if known.at is None else max(now, known.at)
+        at = not_before(self.appender.clock.now(), known.at, ask.cause, ask.deps)
         command = ask.command.stamped(Stamp(at, ask.command.stamp.actor))
         subject = self.decider.subject(known.state, command)
         for _ in range(KEY_TRIES_MAX):

@@ -88,7 +88,11 @@ def stop() -> None:
 
 def traceparent() -> str:
     """The trace that this work belongs to, or the name of a new one; made without the SDK."""
-    return _current.get() or f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
+    known = _current.get()
+    if known is not None:
+        return known
+    made = secrets.token_hex(24)
+    return f"00-{made[:32]}-{made[32:]}-00"
 
 
 def parsed(header: str | None) -> str | None:

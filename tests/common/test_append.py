@@ -2,6 +2,8 @@
 
 import asyncio
 import random
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID
 
@@ -11,11 +13,11 @@ from libs.common.append import Appender
 from libs.common.commit import NO_PREV, Commit, Draft, chained, encode_event
 from libs.common.errors import Conflict, KeyReused, Refused, StoreAway, TooLarge, WrongVersion
 from libs.common.handle import Answer, Ask, Handler
-from libs.common.messages import Actor, Command, Event, State
+from libs.common.messages import Actor, Command, Dep, Event, Position, State
 from libs.common.ports import EventStore
 from libs.common.sealing import Keyring
 from libs.common.shapes import Decider
-from tests.common.world import WorldClock, WorldStore, run_virtually
+from tests.common.world import START, WorldClock, WorldStore, run_virtually
 
 WORLDS = 150
 TRIES_MAX = 200
@@ -218,5 +220,25 @@ def test_a_retried_command_gets_its_first_answer_though_the_state_moved_on() -> 
         assert again == first._replace(replayed=True)
         with pytest.raises(KeyReused):
             await handle(Ask("string/a", Add(colour="pink"), UUID(int=1), path="POST /a"))
+
+    run_virtually(main())
+
+
+def test_the_rules_hear_a_time_that_is_later_than_the_cause() -> None:
+    async def main() -> None:
+        heard: list[datetime] = []
+
+        def decide_at(_beads: Beads, command: Add) -> list[BeadAdded | BeadCounted]:
+            heard.append(command.stamp.at)
+            return [BeadAdded(colour=command.colour)]
+
+        timed = replace(string, decide=decide_at)
+        store = WorldStore(random.Random(1), 0.0)
+        behind = Appender(cast("EventStore", store), "beads", WorldClock())
+        handle = Handler(timed, behind, cast("Keyring", None))
+        cause = Dep(Position("other", 1, 1), START + timedelta(days=1))
+        await handle(Ask("string/a", Add(colour="red"), UUID(int=1), cause=cause))
+        assert heard[0] > cause.at
+        assert store.oplog[0].at == heard[0]
 
     run_virtually(main())
