@@ -270,5 +270,9 @@ def not_before(
 ) -> datetime:
     """Monotone after `last`, and later than everything that is rested on: another process's clock
     may be ahead of ours."""
-    rests = [dep.at + TICK for dep in (*deps, *((cause,) if cause else ()))]
-    return max([now, *rests, *((last,) if last else ())])
+    rests = [now, *(dep.at + TICK for dep in deps)]
+    if cause is not None:
+        rests.append(cause.at + TICK)
+    if last is not None:
+        rests.append(last)
+    return max(rests)

@@ -52,22 +52,23 @@ class Reacting:
             self.memory = Generation.of(self.policy.memory, kind)
             self.memory.standing = self.standing
 
-    async def prepare(self, bus: Bus, documents: Documents) -> None:
-        """Notes, once and for ever, the heads of the policy's first deployment."""
+    async def prepare(self, ends: Sequence[Position], documents: Documents) -> None:
+        """Notes, once and for ever, where its logs ended when the policy was first deployed."""
         await documents.prepare(CURSORS, ())
         await self.standing.load(documents)
         if self.memory is not None:
             await self.memory.prepare(documents)
             self.memory.slots.clear()
         if not self.policy.from_start:
-            await self._note_starts(bus, documents)
+            await self._note_starts(ends, documents)
         self.prepared = True
 
-    async def _note_starts(self, bus: Bus, documents: Documents) -> None:
+    async def _note_starts(self, ends: Sequence[Position], documents: Documents) -> None:
         key = f"{self.standing.name}|starts"
         found = (await documents.get(CURSORS, [key])).get(key)
         if found is None:
-            at = {f"{p.log}:{p.shard}": p.seq for p in await heads(bus, self.policy.logs)}
+            ours = [end for end in ends if end.log in self.policy.logs]
+            at = {f"{end.log}:{end.shard}": end.seq for end in ours}
             await documents.put([Put(CURSORS, key, {"starts": at}, 0)])
             found = (await documents.get(CURSORS, [key]))[key]
         for place, seq in found["starts"].items():
@@ -147,8 +148,9 @@ async def react(
     standings = [reacting.standing for reacting in policies]
     logs = sorted({log for standing in standings for log in standing.logs})
     healing = Healing()
+    ends = await heads(bus, logs)
     for reacting in policies:
-        await reacting.prepare(bus, documents)
+        await reacting.prepare(ends, documents)
     async with bus.subscribe(logs, group) as feed:
         await resume(feed, standings)
         while True:

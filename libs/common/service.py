@@ -188,14 +188,15 @@ class Running:
     async def _building(self) -> None:
         """A view without an alias, or of another version, is shown once it has caught up; nobody is
         to ask this process before all are."""
+        readers = [one.standing for one in self.generations]
+        readers += [memory.standing for memory in self.memories.values()]
+        targets = await heads(self.bus, {log for standing in readers for log in standing.logs})
         for memory in self.memories.values():
-            targets = await heads(self.bus, memory.projection.logs)
             while not memory.reached(targets):
                 await _pause()
         for generation in self.generations:
             alias = await read_alias(self.documents, generation.projection.name)
             if alias is None or generation.kind not in (alias.live, alias.previous):
-                targets = await heads(self.bus, generation.projection.logs)
                 await flip_when_caught_up(self.documents, generation, targets, _pause)
         for projection in (*self.rooms.projections, self.rooms.clocks):
             while await read_alias(self.documents, projection.name) is None:

@@ -4,6 +4,7 @@ A projection is rebuilt as a new generation beside the live one; flipping the al
 reader at once, flipping it back is the way home.
 """
 
+import asyncio
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -104,13 +105,10 @@ async def next_generation(documents: Documents, projection: Projection[V]) -> Ge
 
 async def heads(bus: Bus, logs: Collection[str]) -> list[Position]:
     """The end of every shard, as the bus has it now."""
-    found = []
-    for log in logs:
-        for shard in range(SHARDS):
-            tail = await bus.tail(log, shard)
-            if tail is not None:
-                found.append(tail[0].position)
-    return found
+    tails = await asyncio.gather(
+        *(bus.tail(log, shard) for log in sorted(logs) for shard in range(SHARDS))
+    )
+    return [tail[0].position for tail in tails if tail is not None]
 
 
 async def flip_when_caught_up(
