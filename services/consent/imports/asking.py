@@ -63,6 +63,7 @@ async def ask(running: Running, job: Job, step: Step) -> str:
         return _said_no(job, step, refused.code)
     except TooLarge:
         return _said_no(job, step, "too-large")
+    job.progress.reached(answer.position)
     if answer.replayed:
         return "again"
     return "unchanged" if answer.silent else _news(job, step)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from pydantic import Field
 
-from libs.common.messages import View
+from libs.common.messages import Position, View
 from services.consent.imports.record import Phase
 from services.consent.roster.findings import Findings, Problem, Weight
 from services.consent.roster.guard import Removals
@@ -14,6 +14,8 @@ from services.consent.roster.students import Roster
 OUTCOMES = ("added", "changed", "moved", "left", "unchanged", "again", "erased", "refused")
 """What can come of a student. again: taken by this very import before it was interrupted; erased:
 the record was erased and stays so; refused: the rules said no (the report says why)."""
+
+START = Position("", 0, 0)
 
 
 class ProblemRow(View):
@@ -47,7 +49,7 @@ class Report(View):
 
 class ImportPage(View):
     """`would_be`: how the file is received, accepted or the code of the no (for a dry run, how it
-    would be)."""
+    would be). `positions`: how far it has come in the log, for a reader's Min-Position."""
 
     reference: str
     phase: Phase
@@ -56,6 +58,7 @@ class ImportPage(View):
     students: int = 0
     done: int = 0
     counts: dict[str, int] = Field(default_factory=dict)
+    positions: tuple[str, ...] = ()
     report: Report | None = None
 
 
@@ -72,6 +75,7 @@ class Progress:
     counts: Counter[str] = field(default_factory=Counter)
     roster: Roster | None = None
     removals: Removals = field(default_factory=Removals)
+    heads: dict[int, Position] = field(default_factory=dict)
     report: Report | None = None
 
     def settle(self, phase: Phase) -> None:
@@ -79,6 +83,10 @@ class Progress:
         self.phase = phase
         if self.roster is not None:
             self.report, self.roster = report(self.roster, self.removals), None
+
+    def reached(self, position: Position | None) -> None:
+        if position is not None and position > self.heads.get(position.shard, START):
+            self.heads[position.shard] = position
 
     def page(self) -> ImportPage:
         return ImportPage(
@@ -89,6 +97,7 @@ class Progress:
             students=self.students,
             done=self.counts.total(),
             counts={name: self.counts[name] for name in OUTCOMES},
+            positions=tuple(str(self.heads[shard]) for shard in sorted(self.heads)),
             report=report(self.roster, self.removals) if self.roster else self.report,
         )
 
