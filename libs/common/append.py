@@ -153,8 +153,9 @@ class Appender:
 
     async def _chain(self, group: list[_Waiting]) -> tuple[list[_Waiting], list[Commit]]:
         """Gives each draft its place behind the head of its shard."""
-        for shard in {shard_of(waiting.draft.stream) for waiting in group} - self._heads.keys():
-            self._heads[shard] = await self.store.head(shard)
+        unknown = sorted({shard_of(one.draft.stream) for one in group} - self._heads.keys())
+        found = await asyncio.gather(*map(self.store.head, unknown))
+        self._heads.update(zip(unknown, found, strict=True))
         heads = dict(self._heads)
         now = self.clock.now()
         sent, rows = [], []
