@@ -16,6 +16,7 @@ from libs.common.commit import NO_PREV, Commit, Draft, encode, shard_of
 from libs.common.errors import Busy, KeyReused, StoreAway, TooLarge, WrongVersion
 from libs.common.messages import Dep
 from libs.common.ports import Clock, EventStore
+from libs.common.telemetry import span
 
 WAITING_MAX = 1_024
 GROUP_MAX = 256
@@ -136,7 +137,9 @@ class Appender:
         sent, rows = await self._chain(group)
         if not rows:
             return
-        stored, error = await self.store.insert(rows)
+        traces = [waiting.draft.trace for waiting in sent if waiting.draft.trace]
+        with span("append", links=traces, log=self.log, count=len(rows)):
+            stored, error = await self.store.insert(rows)
         self._acknowledge(sent[:stored], rows[:stored])
         if error is None:
             return

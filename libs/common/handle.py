@@ -27,6 +27,7 @@ from libs.common.errors import (
 from libs.common.messages import Dep, Position, Stamp
 from libs.common.sealing import Keyring
 from libs.common.shapes import C, Decider, E, S
+from libs.common.telemetry import span
 
 TRIES_MAX = 3
 """Times a command is decided anew because its stream moved under it."""
@@ -170,7 +171,8 @@ class Handler(Generic[S, C, E]):
         subject = self.decider.subject(known.state, command)
         for _ in range(KEY_TRIES_MAX):
             sealed, offers = await self._sealed(command, subject)
-            events = self.decider.decide(known.state, sealed)
+            with span("decide", ask.trace, log=self.appender.log):
+                events = self.decider.decide(known.state, sealed)
             if not events or not offers or await self._durable(offers):
                 return _Decided(events, request_hash(ask.path, sealed), subject)
         raise StoreAway("the student's keys do not settle")

@@ -24,6 +24,7 @@ from libs.common.errors import StoreAway
 from libs.common.messages import Recorded
 from libs.common.ports import Bus, Delivery, Doc, Documents, Put
 from libs.common.shapes import Projection, V
+from libs.common.telemetry import span, traces_of
 
 DOCUMENTS_CACHED_MAX = 5_000
 """Decoded documents of one generation kept in memory while folding live."""
@@ -203,7 +204,8 @@ async def project(
             if not batch:
                 await healing.mend(feed, standings)
                 continue
-            await fold_batch(generations, documents, batch)
+            with span("project", links=traces_of([d.commit for d in batch]), count=len(batch)):
+                await fold_batch(generations, documents, batch)
             for generation in generations:
                 generation.trim()
             if not await store(documents, standings):

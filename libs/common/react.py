@@ -20,6 +20,7 @@ from libs.common.messages import Actor, Command, Dep, Position, Role, Stamp
 from libs.common.ports import Bus, Delivery, Documents, Put
 from libs.common.project import Generation, fold_batch
 from libs.common.shapes import Policy
+from libs.common.telemetry import span
 from libs.common.views import heads
 
 POLICIES = UUID("5d8f7c0a-3f5e-5a57-9f0e-7a6d1c2b9e41")
@@ -203,7 +204,8 @@ async def _one(
         trace=cause.content.get("trace"),
     )
     try:
-        await handle(ask)
+        with span("react", ask.trace, policy=policy):
+            await handle(ask)
     except Refused:
         return  # a no is an answer; the policy goes on listening
     except Conflict:

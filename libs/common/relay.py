@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from libs.common.commit import Commit, chained
 from libs.common.errors import Fork, StoreAway
 from libs.common.ports import LOG_BATCH_MAX, SHARDS, Bus, EventStore
+from libs.common.telemetry import span, traces_of
 
 PAUSE_SECONDS_MIN = 0.05
 PAUSE_SECONDS_MAX = 0.5
@@ -67,7 +68,8 @@ class Relay:
         batch = await self.store.log(shard, self.nexts[shard] - 1, LOG_BATCH_MAX)
         if not batch:
             return
-        base = await self.bus.publish(self.log, shard, batch)
+        with span("relay", links=traces_of(batch), log=self.log, shard=shard, count=len(batch)):
+            base = await self.bus.publish(self.log, shard, batch)
         if base != self.offsets[shard]:
             await self._find_tail(shard)  # somebody else wrote, or the topic lost its end
             return

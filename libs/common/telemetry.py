@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.trace import SpanContext, Tracer
 
+    from libs.common.commit import Commit
+
 Arrow = Literal["http", "decide", "append", "relay", "project", "react"]
 
 TEXT_MAX = 200
@@ -98,6 +100,13 @@ def traceparent() -> str:
 def parsed(header: str | None) -> str | None:
     """A caller's traceparent when it is well formed."""
     return header if header is not None and TRACEPARENT.fullmatch(header) else None
+
+
+def traces_of(commits: Sequence["Commit"]) -> list[str]:
+    """The traces that these commits belong to, for a batch's links; none when nobody listens."""
+    if _tracer is None:
+        return []
+    return [trace for one in commits[:LINKS_MAX] if (trace := one.content.get("trace"))]
 
 
 def span(

@@ -158,7 +158,12 @@ class Views:
         else:
             kind, after = _read_cursor(cursor, projection)
             query = replace(query, after=after)
-        docs, after_this = await self.documents.find(kind, query)
+        try:
+            docs, after_this = await self.documents.find(kind, query)
+        except ValueError:
+            if cursor is None:
+                raise
+            raise Malformed("bad-cursor", "cursor") from None
         items = tuple(projection.view.model_validate(d) for d in docs if not d.get("_gone"))
         return Found(items, _write_cursor(kind, after_this) if after_this else None)
 
