@@ -198,6 +198,12 @@ def begun(j: Journey) -> Iterator[Ask]:
 
 
 def finished(j: Journey) -> Iterator[Ask]:
+    yield from helped(j)
+    j.wait(1, 4)
+    yield from j.ask(j.crew.social_worker, "acknowledge")
+
+
+def helped(j: Journey) -> Iterator[Ask]:
     if j.some(0.1):
         j.wait(20, 30)
         yield from j.ask(j.clinician, "review", settings=changes(j))
@@ -206,8 +212,6 @@ def finished(j: Journey) -> Iterator[Ask]:
         yield from j.ask(j.clinician, "step-down", level="Once a month.")
     j.wait(30, 80)
     yield from j.ask(j.clinician, "finish", served=True, outcome=changes(j))
-    j.wait(1, 4)
-    yield from j.ask(j.crew.social_worker, "acknowledge")
 
 
 def changes(j: Journey) -> dict[str, str]:

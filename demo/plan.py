@@ -48,6 +48,7 @@ WITH_AGENCY: dict[ways.Way, int] = {
     ways.too_soon: 1,
     ways.moved: 1,
     ways.left: 1,
+    ways.onward: 1,
 }
 DIFFERING = 12
 """Beside the weights above, for parents who live apart."""

@@ -11,7 +11,6 @@ from demo.partners import CALENDAR
 
 TEXT_VERSION = "referral-2025-1"
 """The plain-language text that the family read."""
-DISTRICT = "district"
 
 
 class Request(NamedTuple):
@@ -41,8 +40,7 @@ def learned(known: Known, family: Mapping[str, Any]) -> None:
     known.asked = {}
     for question in family["requests"]:
         if question["referral"] == known.referral and question["situation"] != "ended":
-            way = "out" if question["terms"]["recipient"] != DISTRICT else "back"
-            known.asked[way] = question
+            known.asked[question["grant"].rpartition(".")[2]] = question
 
 
 def _raise(ask: Ask, known: Known) -> Request:

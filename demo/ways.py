@@ -11,6 +11,7 @@ from demo.phases import (
     begun,
     finished,
     granted,
+    helped,
     met_and_taken_on,
     raised,
     routed,
@@ -185,6 +186,42 @@ def left(j: Journey) -> Iterator[Ask]:
         yield from sent(j)
     j.wait(1, 10)
     yield from j.ask(registrar(), "leave", reason="moved-away")
+
+
+def onward(j: Journey) -> Iterator[Ask]:
+    """The agency that helps asks another agency for one more kind of help."""
+    yield from to_agency(j)
+    yield from granted(j)
+    yield from sent(j)
+    yield from begun(j)
+    j.wait(5, 15)
+    sender, first = j.clinician, j.case
+    if not j.next_agency():
+        yield from finished(j)
+        return
+    j.case = f"{first}-onward"
+    yield from j.ask(
+        sender,
+        "raise",
+        origin="onward",
+        after=first,
+        override="other-help",
+        urgency="routine",
+        domains=["emotional"],
+        setting="home",
+        words=j.words(SEEN),
+    )
+    yield from j.ask(sender, "triage", tier=3, evidence=j.words(EVIDENCE))
+    j.wait(1, 2)
+    assert j.agency is not None
+    yield from j.ask(
+        sender, "route", receiver=j.agency.ref, service=j.service, override="other-help"
+    )
+    yield from granted(j)
+    j.wait(1, 2)
+    yield from j.ask(sender, "send", letter=j.words(EVIDENCE))
+    yield from begun(j)
+    yield from helped(j)
 
 
 def reopened(j: Journey) -> Iterator[Ask]:

@@ -17,6 +17,8 @@ AFTER_SETTLING = {
     "finish": {"move"},
 }
 """act -> what must have settled on an earlier day, because a policy stands between them."""
+SENDING = {"raise", "triage", "route", "send"}
+"""What an agency asks when it refers onward itself."""
 
 
 def test_two_plans_are_the_same(
@@ -62,5 +64,13 @@ def test_agencies_answer_only_what_they_were_sent(year: tuple[Ask, ...]) -> None
     for ask in year:
         if ask.act == "route" and ask.refused is None:
             receivers[ask.case] = ask.body["receiver"]
-        if ask.who.role in (Role.INTAKE, Role.CLINICIAN):
+        if ask.who.role in (Role.INTAKE, Role.CLINICIAN) and ask.act not in SENDING:
             assert ask.who.org == receivers[ask.case]
+
+
+def test_an_agency_refers_onward_only_a_student_whom_it_helps(year: tuple[Ask, ...]) -> None:
+    started = {(ask.case, ask.who) for ask in year if ask.act == "start"}
+    onward = [ask for ask in year if ask.body.get("origin") == "onward"]
+    assert onward
+    for ask in onward:
+        assert (ask.body["after"], ask.who) in started
