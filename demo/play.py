@@ -71,13 +71,19 @@ class Play:
         return reply
 
     async def _read_family_page(self, ask: Ask, known: Known) -> None:
+        """Once for all that somebody answers at one sitting."""
+        if known.sitting != (ask.at, ask.who):
+            await self._sit_down(ask, known)
+        if ask.body["way"] not in known.asked:
+            raise Unexpected(f"{ask.case}: nothing is asked of the family ({ask.body['way']})")
+
+    async def _sit_down(self, ask: Ask, known: Known) -> None:
         page = f"/v1/students/{known.student}/family"
         reply = await self.callers.ask(ask.who, "consent", "GET", page)
         if reply.status != 200:
             raise Unexpected(f"{ask.case}: the family's page answers {_told(reply)}")
         learned(known, reply.body)
-        if ask.body["way"] not in known.asked:
-            raise Unexpected(f"{ask.case}: nothing is asked of the family ({ask.body['way']})")
+        known.sitting = (ask.at, ask.who)
 
     def _note(self, ask: Ask, known: Known, reply: Reply) -> None:
         if ask.refused is not None:

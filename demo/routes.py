@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from demo.asks import Ask
+from demo.asks import Ask, Who
 from demo.district import Student
 from demo.partners import CALENDAR
 
@@ -22,7 +23,8 @@ class Request(NamedTuple):
 @dataclass(eq=False)
 class Known:
     """What the demo's people have learned about one case so far. `asked` are the questions that
-    wait for the family or are open: way (out or back) -> grant and terms, as the family read them.
+    wait for the family or are open: way (out or back) -> grant and terms, as the family read them
+    at their last sitting.
     """
 
     student: str
@@ -30,6 +32,7 @@ class Known:
     need: str = ""
     before: "Known | None" = None
     asked: dict[str, dict[str, Any]] = field(default_factory=dict)
+    sitting: tuple[datetime, Who] | None = None
 
 
 Say = Callable[[Ask, Known], Request]
