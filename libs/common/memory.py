@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic
 
 from libs.common.consume import WAIT_SECONDS, Healing, Standing, resume
-from libs.common.messages import Dep, Position
+from libs.common.messages import Dep, Position, Recorded
 from libs.common.ports import Bus, Delivery, Feed
 from libs.common.sealing import Keyring
 from libs.common.shapes import Projection, V
@@ -64,15 +64,16 @@ class InMemory(Generic[V]):
                 self._feed = None
 
     async def _fold(self, batch: list[Delivery]) -> None:
+        """Opens only what the projection takes: whose an event is stands in what is stored."""
         opens = self.projection.opens
         if opens:
-            events = [entry.event for delivery in batch for entry in delivery.commit.recorded]
+            events = [entry.event for delivery in batch for entry in self._taken(delivery)]
             await self.keyring.known(events, opens)
         for delivery in batch:
             if not self.standing.follows(delivery):
                 continue
             try:
-                for entry in delivery.commit.recorded:
+                for entry in self._taken(delivery):
                     event: Any = entry.event
                     if opens:
                         event = await self.keyring.opened_event(event, opens)
@@ -82,6 +83,10 @@ class InMemory(Generic[V]):
                 continue
             self.standing.advance(delivery)
         self.standing.stored()
+
+    def _taken(self, delivery: Delivery) -> list[Recorded[Any]]:
+        keys = self.projection.keys
+        return [entry for entry in delivery.commit.recorded if any(keys(entry))]
 
     def _apply(self, entry: Any) -> None:
         for key in self.projection.keys(entry):
