@@ -6,7 +6,7 @@ decided; in decide, evolve, folds, policies, logs and topics it is always a `Sea
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache
@@ -150,6 +150,29 @@ Instant = Annotated[datetime, AfterValidator(_utc), PlainSerializer(instant, whe
 """A point in time. Use it for every datetime in an event, a command or a view."""
 
 
+M = TypeVar("M", bound=BaseModel)
+
+
+def _made(kind: type[M], values: dict[str, Any], given: set[str]) -> M:
+    """A model of values that are known to be good."""
+    made = kind.__new__(kind)
+    put = object.__setattr__
+    put(made, "__dict__", values)
+    put(made, "__pydantic_fields_set__", given)
+    put(made, "__pydantic_extra__", None)
+    put(made, "__pydantic_private__", None)
+    return made
+
+
+@cache
+def _defaults(kind: type[BaseModel]) -> dict[str, Any] | None:
+    """Values that instances may share; None when one of them has to be made anew each time."""
+    fields = kind.model_fields.items()
+    if any(field.default_factory is not None for _, field in fields):
+        return None
+    return {name: field.default for name, field in fields if not field.is_required()}
+
+
 @cache
 def marked(kind: type[BaseModel]) -> dict[str, Personal]:
     """The personal fields of a model by name."""
@@ -202,6 +225,26 @@ class Message(BaseModel):
         for name, found in cls.model_fields.items():
             if _hides_personal(found.annotation):
                 raise TypeError(f"{cls.__name__}.{name}: say Record[str | None], mark outermost")
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's, for frozen values without extras or private parts: a third of the time,
+        and folds do little else."""
+        if deep:
+            return super().model_copy(update=update, deep=True)
+        changed = update or {}
+        return _made(
+            type(self), {**self.__dict__, **changed}, self.model_fields_set | changed.keys()
+        )
+
+    @classmethod
+    def model_construct(  # type: ignore[override]  # the plugin gives the base one of its own
+        cls, _fields_set: set[str] | None = None, **values: Any
+    ) -> Self:
+        """As pydantic's: values are taken as they are, by the fields' own names."""
+        defaults = _defaults(cls)
+        if defaults is None:
+            return super().model_construct(_fields_set, **values)
+        return _made(cls, {**defaults, **values}, _fields_set or set(values))
 
     def is_sealed(self) -> bool:
         """Whether every personal value in it is sealed, under its key class."""

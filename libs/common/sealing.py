@@ -282,7 +282,8 @@ def _seal(
 ) -> Sealed:
     ident = key_id(subject, key_class)
     bound = [ALGORITHM, ident.encode(), label.encode()]
-    cipher = ciphers[key_class.value].encrypt(canonical(plain(value)), bound)
+    words = orjson.dumps(plain(value), option=orjson.OPT_SORT_KEYS)
+    cipher = ciphers[key_class.value].encrypt(words, bound)
     return Sealed(ident, label, urlsafe_b64encode(cipher).decode().rstrip("="))
 
 
@@ -324,4 +325,6 @@ def plain(value: Any) -> Any:
         return sorted((plain(inner) for inner in value), key=canonical)
     if isinstance(value, list | tuple):
         return [plain(inner) for inner in value]
+    if isinstance(value, float):
+        raise TypeError("a float has no canonical form")
     return value

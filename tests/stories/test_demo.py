@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-STUDENTS, REFERRED = "1200", "50"
+STUDENTS, REFERRED = "600", "30"
 SECONDS_MAX = 600.0
 
 
