@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from libs.common.messages import Personal, Sealed
+from libs.common.personal import Personal, Sealed
 
 M = TypeVar("M", bound=BaseModel)
 TRIES_MAX = 50

@@ -7,7 +7,8 @@ from typing import Any, get_args
 
 import pytest
 
-from libs.common.messages import Actor, Command, Event, Role, Sealed
+from libs.common.messages import Actor, Command, Event, Role
+from libs.common.personal import Sealed
 from libs.common.shapes import Decider
 from services.consent.decider import consent
 from services.consent.decider.commands import ConsentCommand, RosterGuardian

@@ -23,7 +23,8 @@ PURE_ROOMS = {"events", "decider", "policy", "views"}
 PURE_IMPORTS = {
     *("typing", "datetime", "zoneinfo", "enum", "decimal", "itertools", "functools"),
     *("collections", "collections.abc", "pydantic"),
-    *("libs.common.errors", "libs.common.messages", "libs.common.shapes", "libs.common.directory"),
+    *("libs.common.errors", "libs.common.messages", "libs.common.personal"),
+    *("libs.common.shapes", "libs.common.directory"),
 }
 PURE_NAMES = {("libs.common.timers", "ClockRow")}
 """A single pure value that a pure room may take from a module that is not pure."""

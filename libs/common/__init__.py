@@ -1,7 +1,7 @@
 """Plumbing, written once; read it in the order the data flows.
 
-messages, shapes, errors, ports | commit, sealing, append, handle, relay, consume, project, views,
-memory, react, timers, replay, verify | http, edge, wellformed, problems, answering, openapi,
-application, auth, issuer, clock, stepping, tasks, settings, telemetry | service, serving |
+messages, personal, shapes, errors, ports | commit, sealing, append, handle, relay, consume,
+project, views, memory, react, timers, replay, verify | http, edge, wellformed, problems, answering,
+openapi, application, auth, issuer, clock, stepping, tasks, settings, telemetry | service, serving |
 directory, client, testing | adapters.
 """

@@ -17,17 +17,8 @@ from uuid import UUID
 import orjson
 
 from libs.common.errors import TooLarge
-from libs.common.messages import (
-    REGISTRY,
-    STORED,
-    UPCASTERS,
-    Actor,
-    Dep,
-    Event,
-    Position,
-    Recorded,
-    instant,
-)
+from libs.common.messages import REGISTRY, UPCASTERS, Actor, Dep, Event, Position, Recorded, instant
+from libs.common.personal import STORED
 
 SPEC = 1
 SHARD_COUNT = 16

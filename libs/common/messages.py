@@ -10,118 +10,24 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache
-from typing import Annotated, Any, ClassVar, Generic, NamedTuple, Self, TypeVar, Union, get_args
+from typing import Annotated, Any, ClassVar, Generic, NamedTuple, Self, TypeVar, get_args
 from uuid import UUID
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
     PlainSerializer,
     ValidationInfo,
     model_validator,
 )
-from pydantic.json_schema import JsonSchemaValue, SkipJsonSchema
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import PydanticCustomError
 
-EDGE = {"from": "edge"}
-"""Context for a caller's words: personal fields must be plaintext, facts must be absent."""
-STORED = {"from": "stored"}
-"""Context for the log's words: personal fields must be sealed, under the right key class."""
+from libs.common.personal import EDGE, KeyClass, Personal, Sealed, hides_personal, marked
 
 TEXT_MAX = 8_000
 """Characters of one free text at most (the commit itself is bounded at 65,535 bytes)."""
-
-
-class KeyClass(StrEnum):
-    """Which of a student's keys seals a field. Erasing can be ordered class by class."""
-
-    IDENTITY = "identity"
-    RECORD = "record"
-    NOTES = "notes"
-    PSYCHOTHERAPY = "psychotherapy"
-    SUD = "sud"
-    OUTCOME = "outcome"
-
-
-class Sealed(NamedTuple):
-    """A personal value that only a key opens. Equal value, student, class and label: equal bytes.
-
-    `key` is the key's id `<student>:<class>:<n>`, `label` the field it was sealed as, `cipher` the
-    AES-SIV bytes in unpadded base64url. Key, label and algorithm are authenticated with it.
-    """
-
-    key: str
-    label: str
-    cipher: str
-
-    @property
-    def key_class(self) -> str:
-        return self.key.split(":")[1]
-
-    def envelope(self) -> dict[str, dict[str, str]]:
-        return {"$enc": {"a": "SIV", "c": self.cipher, "f": self.label, "k": self.key}}
-
-    @classmethod
-    def parse(cls, value: object) -> "Sealed | None":
-        """The sealed value that an envelope holds, or None when this is no envelope."""
-        if isinstance(value, Sealed):
-            return value
-        if not isinstance(value, dict) or value.keys() != {"$enc"}:
-            return None
-        inner = value["$enc"]
-        if not isinstance(inner, dict) or inner.keys() != {"a", "c", "f", "k"}:
-            return None
-        if inner["a"] != "SIV" or str(inner["k"]).count(":") != 2:
-            return None
-        return cls(str(inner["k"]), str(inner["f"]), str(inner["c"]))
-
-
-class Personal:
-    """The mark on a field that says something about a person; built by the aliases below."""
-
-    def __init__(self, key_class: KeyClass) -> None:
-        self.key_class = key_class
-
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        """Schema of the plaintext type, wrapped: an envelope passes where the context allows it."""
-        kinds = tuple(kind for kind in get_args(source) if kind is not Sealed)
-        plain = handler.generate_schema(Union[kinds])  # noqa: UP007 - made at run time
-
-        def check(
-            value: Any, inner: core_schema.ValidatorFunctionWrapHandler, info: ValidationInfo
-        ) -> Any:
-            if info.context is EDGE:
-                return inner(value)
-            sealed = Sealed.parse(value)
-            if sealed is not None:
-                if sealed.key_class != self.key_class:
-                    raise PydanticCustomError("key_class", "sealed under another key class")
-                return sealed
-            if info.context is STORED and value is not None:
-                raise PydanticCustomError("not_sealed", "a personal field must be sealed")
-            return inner(value)
-
-        def dump(value: Any, inner: core_schema.SerializerFunctionWrapHandler) -> Any:
-            return value.envelope() if isinstance(value, Sealed) else inner(value)
-
-        return core_schema.with_info_wrap_validator_function(
-            check,
-            plain,
-            serialization=core_schema.wrap_serializer_function_ser_schema(dump, schema=plain),
-        )
-
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        plain = handler(schema["schema"])
-        if handler.mode == "validation":
-            return plain
-        return {"anyOf": [plain, {"const": "Erased", "type": "string"}]}
 
 
 T = TypeVar("T")
@@ -174,17 +80,6 @@ def _defaults(kind: type[BaseModel]) -> dict[str, Any] | None:
 
 
 @cache
-def marked(kind: type[BaseModel]) -> dict[str, Personal]:
-    """The personal fields of a model by name."""
-    return {
-        name: mark
-        for name, field in kind.model_fields.items()
-        for mark in field.metadata
-        if isinstance(mark, Personal)
-    }
-
-
-@cache
 def _nested(kind: type[BaseModel]) -> tuple[str, ...]:
     """Fields that may hold models; personal ones are opaque."""
     return tuple(
@@ -208,12 +103,6 @@ def _holds(annotation: Any, kind: type) -> bool:
     return any(_holds(part, kind) for part in get_args(annotation))
 
 
-def _hides_personal(annotation: Any) -> bool:
-    """A mark within a union or a list would be overlooked, and the value left unsealed."""
-    parts = get_args(annotation)
-    return any(isinstance(part, Personal) or _hides_personal(part) for part in parts)
-
-
 class Message(BaseModel):
     """Everything that travels is a frozen value."""
 
@@ -223,7 +112,7 @@ class Message(BaseModel):
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         for name, found in cls.model_fields.items():
-            if _hides_personal(found.annotation):
+            if hides_personal(found.annotation):
                 raise TypeError(f"{cls.__name__}.{name}: say Record[str | None], mark outermost")
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:

@@ -25,7 +25,8 @@ from pydantic import BaseModel, TypeAdapter
 
 from libs.common.commit import canonical
 from libs.common.errors import Forgotten
-from libs.common.messages import Command, Event, KeyClass, Personal, Sealed, marked
+from libs.common.messages import Command, Event
+from libs.common.personal import KeyClass, Personal, Sealed, marked
 from libs.common.ports import Keys
 
 KEY_BYTES = 64

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any, Generic, TypeVar
 
-from libs.common.messages import Command, Event, KeyClass, Recorded, State, View
+from libs.common.messages import Command, Event, Recorded, State, View
+from libs.common.personal import KeyClass
 
 S = TypeVar("S", bound=State)
 C = TypeVar("C", bound=Command)

@@ -8,7 +8,8 @@ from uuid import UUID
 
 from libs.common.commit import shard_of
 from libs.common.errors import Refused
-from libs.common.messages import Actor, Event, Position, Recorded, Role, Sealed, Stamp
+from libs.common.messages import Actor, Event, Position, Recorded, Role, Stamp
+from libs.common.personal import Sealed
 from libs.common.shapes import C, Decider, E, Projection, S, V
 
 NOON = datetime(2025, 9, 15, 16, 0, tzinfo=UTC)

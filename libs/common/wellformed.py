@@ -13,7 +13,7 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from libs.common.errors import Malformed
-from libs.common.messages import EDGE
+from libs.common.personal import EDGE
 
 FINDINGS_MAX = 32
 PARAMETERS_MAX = 64

@@ -11,7 +11,8 @@ from typing import Any
 
 from libs.common.directory import Directory
 from libs.common.handle import Answer, Ask
-from libs.common.messages import Command, KeyClass, Recorded, View
+from libs.common.messages import Command, Recorded, View
+from libs.common.personal import KeyClass
 from libs.common.react import Handle
 from libs.common.service import Running
 from libs.common.shapes import Policy

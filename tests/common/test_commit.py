@@ -26,17 +26,8 @@ from libs.common.commit import (
     shard_of,
 )
 from libs.common.errors import TooLarge
-from libs.common.messages import (
-    UPCASTERS,
-    Actor,
-    Dep,
-    Event,
-    Identity,
-    Position,
-    Recorded,
-    Role,
-    Sealed,
-)
+from libs.common.messages import UPCASTERS, Actor, Dep, Event, Identity, Position, Recorded, Role
+from libs.common.personal import Sealed
 
 AT = datetime(2025, 9, 15, 16, 0, 0, 123, tzinfo=UTC)
 ACTOR = Actor("usr_abc", Role.TEACHER, "sch_one")

@@ -7,8 +7,6 @@ from pydantic import ValidationError
 
 from libs.common.commit import encode_event
 from libs.common.messages import (
-    EDGE,
-    STORED,
     Command,
     Event,
     Fact,
@@ -17,11 +15,11 @@ from libs.common.messages import (
     Message,
     Notes,
     Position,
-    Sealed,
     View,
     instant,
     stored_type,
 )
+from libs.common.personal import EDGE, STORED, Sealed
 
 SECRET = "Marisol Quintero"
 NAME = Sealed("stu_1:identity:1", "name", "abc")

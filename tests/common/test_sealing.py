@@ -9,7 +9,8 @@ import pytest
 from libs.common.adapters import open_keys
 from libs.common.commit import encode_event
 from libs.common.errors import Forgotten
-from libs.common.messages import Command, Event, Identity, KeyClass, Message, Notes, Record, Sealed
+from libs.common.messages import Command, Event, Identity, Message, Notes, Record
+from libs.common.personal import KeyClass, Sealed
 from libs.common.ports import Keys
 from libs.common.sealing import Keyring, plain, read_kek
 

@@ -13,7 +13,8 @@ from typing import Any
 import orjson
 
 from libs.common.commit import encode_event
-from libs.common.messages import REGISTRY, Event, Personal
+from libs.common.messages import REGISTRY, Event
+from libs.common.personal import Personal
 from tests.drawing import Draw
 
 HERE = Path(__file__).parent

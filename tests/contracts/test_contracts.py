@@ -7,7 +7,8 @@ import orjson
 import pytest
 
 from libs.common.commit import decode_event, encode_event
-from libs.common.messages import Event, Identity, Message, Notes, Sealed
+from libs.common.messages import Event, Identity, Message, Notes
+from libs.common.personal import Sealed
 from tests.contracts import declared, grown, recorded, schema_of, services, shrinkage, written
 
 SERVICES = services()

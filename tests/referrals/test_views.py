@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from libs.common.messages import Sealed
+from libs.common.personal import Sealed
 from libs.common.shapes import Projection
 from libs.common.testing import folded
 from services.consent import events as consent

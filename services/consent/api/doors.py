@@ -10,7 +10,8 @@ from libs.common.errors import Malformed, Missing
 from libs.common.handle import Answer, Ask, Handler
 from libs.common.http import Asked, Order
 from libs.common.memory import InMemory
-from libs.common.messages import Actor, Dep, Role, Sealed
+from libs.common.messages import Actor, Dep, Role
+from libs.common.personal import Sealed
 from libs.common.ports import Clock
 from libs.common.sealing import Keyring, Refs
 from libs.common.views import Views

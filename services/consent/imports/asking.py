@@ -7,7 +7,8 @@ from uuid import UUID
 
 from libs.common.errors import Conflict, Forgotten, Refused, TooLarge, Unavailable
 from libs.common.handle import Answer, Ask
-from libs.common.messages import Actor, Command, KeyClass
+from libs.common.messages import Actor, Command
+from libs.common.personal import KeyClass
 from libs.common.service import Running
 from services.consent.decider import consent
 from services.consent.decider.commands import RecordLeaving

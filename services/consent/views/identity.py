@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import Any
 
-from libs.common.messages import Identity, KeyClass, Recorded, View
+from libs.common.messages import Identity, Recorded, View
+from libs.common.personal import KeyClass
 from libs.common.shapes import Projection
 from services.consent.events import (
     Names,

@@ -5,7 +5,8 @@ from typing import Any
 
 from libs.common.errors import Missing
 from libs.common.http import Question, Routes, Versioned
-from libs.common.messages import Actor, Instant, Role, Sealed, View
+from libs.common.messages import Actor, Instant, Role, View
+from libs.common.personal import Sealed
 from services.consent.events import Purpose, RecordClass
 from services.referrals.api.doors import (
     AGENCY,
