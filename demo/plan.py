@@ -26,15 +26,15 @@ BUSY = ((0, 1.0), (20, 1.6), (60, 0.9), (80, 1.3), (130, 0.8), (170, 0.3))
 LAST_RAISE_DAY = 175
 
 AT_SCHOOL: dict[ways.Way, int] = {
-    ways.support: 46,
-    ways.advice: 40,
+    ways.support: 40,
+    ways.advice: 56,
     ways.doubled: 3,
     ways.withdrawn: 4,
     ways.reopened: 2,
 }
 WITH_AGENCY: dict[ways.Way, int] = {
-    ways.support: 32,
-    ways.advice: 26,
+    ways.support: 26,
+    ways.advice: 42,
     ways.partner: 15,
     ways.refused: 5,
     ways.lapsed: 4,

@@ -23,7 +23,7 @@ from libs.common.client import Client
 from libs.common.settings import Settings
 
 HOST = "127.0.0.1"
-CONNECTIONS = 32
+CONNECTIONS = 96
 READY_SECONDS_MAX = 60.0
 READY_PAUSE_SECONDS = 0.05
 STOP_SECONDS_MAX = 40.0

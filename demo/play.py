@@ -15,7 +15,7 @@ from demo.callers import Callers
 from demo.routes import READS, READS_FAMILY_PAGE, SAID, Known, learned
 from libs.common.client import Reply
 
-UNDER_WAY_MAX = 48
+UNDER_WAY_MAX = 160
 """Cases that are played at once."""
 NOES = (404, 409)
 

@@ -15,7 +15,7 @@ from demo.callers import Place
 from libs.common.messages import instant
 
 SETTLE_SECONDS_MAX = 60.0
-ROUND_SECONDS = 0.004
+ROUND_SECONDS = 0.01
 """The pause before asking again; it doubles up to the limit."""
 ROUND_SECONDS_MAX = 0.1
 

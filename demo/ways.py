@@ -21,6 +21,8 @@ from demo.phases import (
 )
 from demo.routes import enrolment
 
+CRISIS_DAYS = 7
+
 Way = Callable[[Journey], Iterator[Ask]]
 
 
@@ -119,7 +121,9 @@ def narrowed(j: Journey) -> Iterator[Ask]:
 
 
 def crisis(j: Journey) -> Iterator[Ask]:
-    """Somebody is with the student within minutes, mostly; everything else comes after."""
+    """Somebody is with the student within minutes, mostly; everything else comes after. Crises
+    share days, because each such day costs the demo steps of its own."""
+    j.day -= j.day % CRISIS_DAYS
     yield from raised(j, "crisis")
     late = j.some(0.1)
     hour = AFTERNOON if late else SOON
