@@ -123,16 +123,24 @@ class Imports:
         await answered(self.running, job.wish, _stream(job.progress.reference), finish)
 
     async def _each(self, job: Job, steps: Iterator[Step], way: Way) -> None:
-        while some := list(islice(steps, TOGETHER)):
-            if not job.wish.dry_run:
-                await prepare(self.running, some)
+        """While some are asked about, the keys of the next are made."""
+        some = await self._next(job, steps)
+        while some:
+            coming = asyncio.create_task(self._next(job, steps))
             outcomes = await asyncio.gather(
                 *(way(self.running, job, step) for step in some), return_exceptions=True
             )
+            some = await coming
             for outcome in outcomes:
                 if isinstance(outcome, BaseException):
                     raise outcome
                 job.progress.counts[outcome] += 1
+
+    async def _next(self, job: Job, steps: Iterator[Step]) -> list[Step]:
+        some = list(islice(steps, TOGETHER))
+        if some and not job.wish.dry_run:
+            await prepare(self.running, some)
+        return some
 
     def _under_way(self, offered: Progress) -> ImportPage:
         """The same request again is told how far it is; any other has to wait."""
