@@ -3,15 +3,14 @@
 import asyncio
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote
 
-from demo.asks import Who, registrar
+from demo.asks import registrar
 from demo.callers import Callers
 from demo.district import District
 from demo.play import Unexpected
 
 POLL_SECONDS = 0.2
-SCHOOLS_AT_ONCE = 12
+TOGETHER = 500
 KEY = "demo-roster-1"
 
 
@@ -37,34 +36,14 @@ async def imported(
 
 
 async def references(callers: Callers, district: District) -> dict[str, str]:
-    """Roster id -> reference, from the lists of the schools: no two students share their names."""
-    sources = {(student.given, student.family): student.source for student in district.students}
-    places = asyncio.Semaphore(SCHOOLS_AT_ONCE)
+    """Roster id -> reference, as the registrar's own system asks for them."""
+    sources = [student.source for student in district.students]
+    parts = [sources[at : at + TOGETHER] for at in range(0, len(sources), TOGETHER)]
     found: dict[str, str] = {}
-
-    async def school(ref: str) -> None:
-        async with places:
-            async for row in _listed(callers, registrar(), ref):
-                names = row["names"]
-                found[sources[names["given"], names["family"]]] = row["student"]
-
-    async with asyncio.TaskGroup() as group:
-        for each in district.schools:
-            group.create_task(school(each.ref))
-    if len(found) != len(district.students):
-        raise Unexpected(f"{len(found)} of {len(district.students)} students are listed")
+    for part in parts:
+        body = {"roster_ids": part}
+        reply = await callers.ask(registrar(), "consent", "POST", "/v1/students/lookup", body)
+        if reply.status != 200 or None in reply.body["students"]:
+            raise Unexpected(f"not every student of the roster is there: {reply.status}")
+        found |= dict(zip(part, reply.body["students"], strict=True))
     return found
-
-
-async def _listed(callers: Callers, who: Who, school: str) -> Any:
-    cursor: str | None = None
-    while True:
-        query = f"?cursor={quote(cursor)}" if cursor else ""
-        page = await callers.ask(who, "consent", "GET", f"/v1/schools/{school}/students{query}")
-        if page.status != 200:
-            raise Unexpected(f"the list of a school answers {page.status}")
-        for row in page.body["items"]:
-            yield row
-        cursor = page.body["next"]
-        if cursor is None:
-            return

@@ -276,3 +276,10 @@ async def test_roles_without_a_word_here_are_turned_away(home: Office) -> None:
     assert (await home.ask("mother", "/students", ANA)).status_code == 403
     assert (await home.read("intake", path(home, "/family"))).status_code == 403
     assert (await home.read("nobody", path(home, "/family"))).status_code == 401
+
+
+async def test_a_roster_id_is_looked_up_by_the_registrar_alone(home: Office) -> None:
+    asked = {"roster_ids": ["S-1", "S-unknown"]}
+    found = await home.ask("registrar", "/students/lookup", asked)
+    assert found.json() == {"students": [path(home).rpartition("/")[2], None]}
+    assert (await home.ask("worker", "/students/lookup", asked)).status_code == 403

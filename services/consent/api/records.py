@@ -31,6 +31,8 @@ from services.consent.views.identity import named
 from services.consent.views.students import students
 
 FOUND_MAX = 50
+LOOKED_UP_MAX = 500
+RosterId = Annotated[str, Field(min_length=1, max_length=256)]
 PAGE_STUDENTS = 50
 SearchText = Annotated[str, Field(min_length=2, max_length=100)]
 
@@ -183,6 +185,30 @@ async def school_students(question: Question[ListedParams], doors: Doors) -> Lis
         for pupil in page.items
     )
     return ListedPage(items=items, next=page.next)
+
+
+class Lookup(Message):
+    """Students' ids in the roster."""
+
+    roster_ids: Annotated[tuple[RosterId, ...], Field(min_length=1, max_length=LOOKED_UP_MAX)]
+
+
+class LookedUp(Message):
+    """Their references, in the same order; null for who is not on the roster."""
+
+    students: tuple[str | None, ...]
+
+
+@routes.query(
+    "POST", "/v1/students/lookup", LookedUp, roles={Role.REGISTRAR}, body=Lookup, reads=(students,)
+)
+async def look_up(question: Question[Lookup], doors: Doors) -> LookedUp:
+    """Which reference is which student of the roster, for a system that knows the roster's ids."""
+    refs = [doors.refs.of("stu_", roster_id) for roster_id in question.params.roster_ids]
+    known = await doors.views.many(students, refs)
+    district, org = is_district(doors, question.actor), question.actor.org
+    yours = {ref for ref, pupil in known.items() if district or pupil.school == org}
+    return LookedUp(students=tuple(ref if ref in yours else None for ref in refs))
 
 
 class Search(Message):
