@@ -7,6 +7,7 @@ skipped, a jump is dropped and read again, and the hash chain is checked on ever
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from time import monotonic
 from typing import NamedTuple
 
@@ -35,6 +36,11 @@ class Cursor(NamedTuple):
 
 
 NOWHERE = Cursor()
+
+
+@cache
+def label(place: Place) -> str:
+    return f"{place[0]}:{place[1]}"
 
 
 @dataclass(eq=False)
@@ -100,7 +106,7 @@ class Standing:
 
     def seqs(self) -> dict[str, int]:
         """`consent:3` -> seq, as the clock's driver compares it: what is wholly dealt with."""
-        return {f"{log}:{shard}": cursor.seq for (log, shard), cursor in self._stored.items()}
+        return {label(place): cursor.seq for place, cursor in self._stored.items()}
 
     def reached(self, positions: Iterable[Position]) -> bool:
         """A log that this consumer does not hear is met."""

@@ -51,13 +51,16 @@ class Timers:
     swept: datetime | None = None
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     _asked: set[str] = field(default_factory=set)
+    _missed: bool = False
 
     async def run(self) -> None:
         """A supervised loop: every second, and at once when it is woken."""
         while True:
             now = self.clock.now()
+            self._missed = False
             await self.sweep(now)
-            self.swept = now
+            if not self._missed:
+                self.swept = now
             try:
                 async with asyncio.timeout(SWEEP_SECONDS):
                     await self.wake.wait()
@@ -88,6 +91,7 @@ class Timers:
         except Refused:
             pass
         except Conflict:
+            self._missed = True  # the next sweep asks again
             return
         if len(self._asked) >= ASKED_MAX:
             self._asked.clear()
