@@ -6,6 +6,7 @@ readers of the newest commits share the same objects, and with them what was dec
 
 import asyncio
 import sqlite3
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -55,7 +56,7 @@ class SqliteStore:
         self.log_name = log
         self.listeners: set[asyncio.Event] = set()
         self._heads: list[Commit | None] = [None] * SHARDS
-        self._known: dict[tuple[int, int], Commit] = {}
+        self._known: OrderedDict[tuple[int, int], Commit] = OrderedDict()
         self._round = 0
 
     async def __aenter__(self) -> Self:
@@ -202,7 +203,7 @@ class SqliteStore:
         for commit in commits:
             self._known[commit.shard, commit.seq] = commit
         while len(self._known) > KNOWN_MAX:
-            del self._known[next(iter(self._known))]
+            self._known.popitem(last=False)
 
     def _commits(
         self, question: str, about: tuple[object, ...], connection: sqlite3.Connection
