@@ -66,7 +66,6 @@ class Appender:
     _heads: dict[int, Commit | None] = field(default_factory=dict)
     _task: asyncio.Task[None] | None = None
     _under_way: int = 0
-    _unfit: str = ""
 
     async def append(self, draft: Draft) -> Appended:
         """Durable on return. `draft.expected` must be the last version of a commit that was read.
@@ -74,8 +73,6 @@ class Appender:
         Raises WrongVersion (the stream has moved), KeyReused, TooLarge, Busy (nothing was tried),
         StoreAway (the outcome may be unknown: ask again with the same command id).
         """
-        if self._unfit:
-            raise StoreAway(self._unfit)
         if len(self._queue) >= WAITING_MAX:
             raise Busy("too many commands are waiting")
         waiting = _Waiting(draft, asyncio.get_running_loop().create_future())
@@ -87,9 +84,6 @@ class Appender:
     def waiting(self) -> int:
         """Commands that have no answer yet."""
         return len(self._queue) + self._under_way
-
-    def fit(self) -> bool:
-        return not self._unfit
 
     async def close(self) -> None:
         """Waits until everything that was queued has its answer."""

@@ -129,8 +129,7 @@ class Running:
 
     def not_ready(self) -> list[str]:
         """Why this process should not be asked yet, or any more."""
-        reasons = [] if self.appender.fit() else ["log"]
-        reasons += [] if self.built else [f"{self.rooms.name}: its views are being built"]
+        reasons = [] if self.built else [f"{self.rooms.name}: its views are being built"]
         for standing in self.standings():
             reasons += [f"{standing.name}:{log}:{shard}" for log, shard in standing.halted]
         return reasons
