@@ -1,4 +1,4 @@
-"""Starts the platform as a process (or one process a service), and stops it again.
+"""Starts the platform, one process a service, and stops it again.
 
 Embedded, everything lies in one folder that the demo empties; with two URLs the same services run
 on Kafka and MongoDB under a prefix of their own.
@@ -108,7 +108,7 @@ def emptied(files: Files) -> None:
 @asynccontextmanager
 async def started(engines: Engines, files: Files, start: str) -> AsyncIterator[Platform]:
     """The platform, ready; `start` is where its clock begins. It ends with the block."""
-    modules = ["services"] if engines.embedded else [f"services.{name}" for name in SERVICES]
+    modules = [f"services.{name}" for name in SERVICES]
     ports = _free_ports(len(modules))
     issuer = f"http://{HOST}:{ports[0]}/issuer"
     async with AsyncExitStack() as stack:

@@ -1,18 +1,21 @@
 """What only the embedded engine promises: one writer, and nothing lost to a kill."""
 
 import asyncio
+import fcntl
 import resource
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 from uuid import UUID
 
 import pytest
 
-from libs.common.adapters import open_bus, open_documents, open_keys, open_store
+from libs.common.adapters import open_bus, open_documents, open_keys, open_store, sqlite_file
 from libs.common.adapters.sqlite import KNOWN_MAX, SqliteStore
 from libs.common.adapters.sqlite_file import WAL_PAGES_MAX, Taken, WrongFormat
 from libs.common.adapters.sqlite_keys import SqliteKeys
@@ -25,6 +28,7 @@ from tests.ports.test_documents import INDEXES, KIND
 
 ROOT = Path(__file__).parent.parent.parent
 KILLS = 10
+KEY_ROUNDS = 40
 ROUNDS = 15
 SEED = 7
 WAIT_SECONDS = 20.0
@@ -234,6 +238,50 @@ async def test_another_store_of_the_process_finds_the_key_file_shared(tmp_path: 
         assert await one.forget("stu_1", []) == 0
     with pytest.raises(StoreAway):
         await one.get(["stu_1:record:1"])
+
+
+def _with_its_own_keys(folder: str, name: str) -> int:
+    """What another process does: offers keys, one of them wanted by all, and forgets its last."""
+
+    async def work() -> int:
+        async with SqliteKeys(Path(folder) / "keys.db") as keys:
+            for number in range(KEY_ROUNDS):
+                subject = f"stu_{name}_{number}"
+                wanted = ("stu_all", f"class{number}")
+                await keys.ensure({(subject, "record"): b"x" * 80, wanted: name.encode() * 80})
+            return await keys.forget(subject, ())
+
+    return asyncio.run(work())
+
+
+async def test_processes_take_turns_to_write_the_keys(tmp_path: Path) -> None:
+    names = ("a", "b", "c")
+    with ProcessPoolExecutor(len(names), get_context("spawn")) as processes:
+        jobs = [processes.submit(_with_its_own_keys, str(tmp_path), name) for name in names]
+        assert [await asyncio.wrap_future(job) for job in jobs] == [1, 1, 1]
+    async with SqliteKeys(tmp_path / "keys.db") as keys:
+        for name in names:
+            subjects = [f"stu_{name}_{number}" for number in range(KEY_ROUNDS)]
+            held = await keys.held(subjects)
+            assert [held[subject] is not None for subject in subjects] == [True] * (
+                KEY_ROUNDS - 1
+            ) + [False]
+        (shared,) = (await keys.held(["stu_all"])).values()
+        assert shared is not None
+        assert len(shared) == KEY_ROUNDS  # one key each, whoever was first
+
+
+async def test_a_turn_that_is_never_given_back_is_not_waited_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_file, "BUSY_MILLISECONDS", 50)
+    async with SqliteKeys(tmp_path / "keys.db") as keys:
+        with (tmp_path / "keys.db.lock").open() as other:
+            fcntl.flock(other, fcntl.LOCK_EX)
+            with pytest.raises(StoreAway):
+                await keys.ensure({("stu_1", "record"): b"x" * 80})
+            fcntl.flock(other, fcntl.LOCK_UN)
+        assert await keys.ensure({("stu_1", "record"): b"x" * 80})
 
 
 async def test_the_log_of_another_writer_is_looked_at_now_and_then(tmp_path: Path) -> None:

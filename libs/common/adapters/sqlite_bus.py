@@ -1,7 +1,9 @@
 """The bus of the embedded engine: every log is read where it is written, so nothing is sent.
 
 An offset is `seq - 1`, as in a topic that was never disturbed. A log that this process writes wakes
-its readers; another process's log is looked at every now and then. There is one member in a group.
+its readers. Of a log that another process writes, the time of the last change is looked at often,
+which costs next to nothing, and the log itself every now and then, since that time is coarse.
+There is one member in a group.
 """
 
 import asyncio
@@ -18,8 +20,9 @@ from libs.common.commit import Commit
 from libs.common.errors import StoreAway
 from libs.common.ports import SHARDS, Delivery
 
-POLL_SECONDS_MIN = 0.05
-POLL_SECONDS_MAX = 0.5
+POLL_SECONDS_MIN = 0.02
+POLL_SECONDS_MAX = 0.1
+LOOK_SECONDS = 0.004
 
 
 @dataclass(eq=False)
@@ -85,6 +88,7 @@ class SqliteFeed:
     _nexts: dict[str, list[int]] = field(default_factory=dict)
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
     _wakers: set[SqliteStore] = field(default_factory=set)
+    _stamps: dict[str, tuple[int, int]] = field(default_factory=dict)
     _reached: float | None = None
     _ended: float | None = None
 
@@ -109,7 +113,7 @@ class SqliteFeed:
             left = until - monotonic()
             if left <= 0:
                 return []
-            await self._wait(left if waking else min(left, pause))
+            await (self._wait(left) if waking else self._watch(min(left, pause)))
             pause = min(POLL_SECONDS_MAX, 2 * pause)
 
     async def done(self, log: str, shard: int, offset: int) -> None:
@@ -134,6 +138,7 @@ class SqliteFeed:
             store = await self.bus.store(log)
             if store is None or store.file.readonly:
                 waking = False
+                self._stamps[log] = _changed(self.bus.folder, log)  # before it is read
             elif store not in self._wakers:
                 self._wakers.add(store)
                 store.listeners.add(self._woken)
@@ -150,9 +155,28 @@ class SqliteFeed:
         self.logs = self.logs[1:] + self.logs[:1]  # so that a busy log cannot hide another
         return found, all_of_it, waking
 
+    async def _watch(self, seconds: float) -> None:
+        """Until an own log wakes us, or another process seems to have written one."""
+        until = monotonic() + seconds
+        while not self._woken.is_set() and (left := until - monotonic()) > 0:
+            stamps = self._stamps.items()
+            if any(_changed(self.bus.folder, log) != stamp for log, stamp in stamps):
+                return
+            await self._wait(min(left, LOOK_SECONDS))
+
     async def _wait(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
                 await self._woken.wait()
         except TimeoutError:
             pass
+
+
+def _changed(folder: Path, log: str) -> tuple[int, int]:
+    """What changes when this log is written to: the time, in the file system's nanoseconds, and the
+    bytes of what was written."""
+    try:
+        found = (folder / log / "log.db-wal").stat()
+    except FileNotFoundError:
+        return (0, 0)
+    return (found.st_mtime_ns, found.st_size)

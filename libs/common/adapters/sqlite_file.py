@@ -1,7 +1,8 @@
 """The door to SQLite: a file with one thread that writes it and one that reads it.
 
-Before 3.51.3 a checkpoint from a second connection can corrupt a write-ahead log, so only the
-writing connection ever checkpoints: between two writes, never within one.
+Before 3.51.3 a checkpoint beside another connection's write can corrupt a write-ahead log, so only
+the writing connection ever checkpoints: between two writes, never within one. A file that several
+processes write is written, checkpointed, opened and closed by one of them at a time, under a lock.
 """
 
 import asyncio
@@ -13,11 +14,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any, Literal, TypeVar
 
 from libs.common.errors import StoreAway
 
 BUSY_MILLISECONDS = 5_000
+TURN_SECONDS = 0.001
+"""The pause before asking again for the turn to write a shared file."""
 CACHE_KIBIBYTES = 65_536
 READING_CACHE_KIBIBYTES = 8_192
 WAL_PAGES_MAX = 32_768
@@ -47,12 +51,14 @@ class OutcomeUnknown(StoreAway):
 
 @dataclass(frozen=True)
 class Layout:
-    """What is in a kind of file. `secure` overwrites what is deleted."""
+    """What is in a kind of file. `secure` overwrites what is deleted. Several processes may write a
+    `shared` one, in turns; any other has one writer."""
 
     version: int
     schema: str
     synchronous: Literal["FULL", "NORMAL"]
     secure: bool = False
+    shared: bool = False
 
 
 @contextmanager
@@ -108,7 +114,7 @@ class SqliteFile:
         try:
             if not self.readonly:
                 await self._hand_over(0, self._take)
-                await self._hand_over(0, self._open_writing)
+                await self._hand_over(0, self._open_first)
             await self._hand_over(1, self._open_reading)
         except BaseException:
             await self.close()
@@ -119,7 +125,7 @@ class SqliteFile:
         if self._timer is not None:
             self._timer.cancel()
         for number, thread in reversed(list(enumerate(self._threads))):
-            await self._hand_over(number, (self._close_writing, self._close_reading)[number])
+            await self._hand_over(number, (self._close_last, self._close_reading)[number])
             thread.shutdown(wait=False)
         self._threads = []
         if self._lock is not None:
@@ -150,6 +156,10 @@ class SqliteFile:
         return await asyncio.get_running_loop().run_in_executor(self._threads[thread], job)
 
     def _write(self, work: Work[T]) -> T:
+        with self._turn():
+            return self._written(work)
+
+    def _written(self, work: Work[T]) -> T:
         if self._writing is None:
             self._open_writing()
         assert self._writing is not None
@@ -178,16 +188,46 @@ class SqliteFile:
             raise StoreAway(f"{self.path.stem}: {_name(error)}") from None
 
     def _take(self) -> None:
-        """Holds the file's lock from now on. Its place is a file beside it: opening and closing the
-        database file itself would let go of SQLite's own locks."""
+        """Holds the file's lock from now on; of a shared file, only turn by turn. Its place is a
+        file beside it: opening and closing the database file itself would let go of SQLite's own
+        locks."""
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not self.layout.shared:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(lock)
             raise Taken(f"{self.path} has a writer already") from None
         self._lock = lock
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Nobody else writes a shared file meanwhile. Raises StoreAway when it stays taken."""
+        if not self.layout.shared or self._lock is None:
+            yield
+            return
+        until = monotonic() + BUSY_MILLISECONDS / 1_000
+        while True:
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if monotonic() > until:
+                    raise StoreAway(f"{self.path.stem} is written by another process") from None
+                sleep(TURN_SECONDS)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    def _open_first(self) -> None:
+        with self._turn():
+            self._open_writing()
+
+    def _close_last(self) -> None:
+        with self._turn():
+            self._close_writing()
 
     def _open_writing(self) -> None:
         if not self.path.exists():
@@ -284,7 +324,11 @@ class SqliteFile:
         if self._writing is None:
             return
         try:
-            _, grown, moved = self._writing.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            with self._turn():
+                moving = self._writing.execute("PRAGMA wal_checkpoint(PASSIVE)")
+                _, grown, moved = moving.fetchone()
+        except StoreAway:
+            return  # the next write comes here again
         except sqlite3.Error:
             self._close_writing()  # nothing is lost; the next write opens, and says what is wrong
             return

@@ -30,6 +30,7 @@ LAYOUT = Layout(
     version=1,
     synchronous="FULL",
     secure=True,
+    shared=True,
     schema="""
     CREATE TABLE keys(
         number INTEGER PRIMARY KEY, subject TEXT NOT NULL, class TEXT NOT NULL,
@@ -56,7 +57,7 @@ class SqliteKeys:
         self.file: SqliteFile
 
     async def __aenter__(self) -> Self:
-        """Raises Taken for another process, WrongFormat, or StoreAway."""
+        """Raises WrongFormat or StoreAway."""
         self.file = await self._closing.enter_async_context(shared(self._path, LAYOUT))
         return self
 
