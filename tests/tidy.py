@@ -356,7 +356,9 @@ def imports_are_whole(tree: Tree) -> Iterator[str]:
         for line, module, name in source.imports:
             if module.startswith(".") or name == "*":
                 yield f"{source.path}:{line}: imports are written out from the root"
-        for node in ast.walk(source.ast):
+        # the one room that neighbours import: in parts or not, it has one path
+        whole = source.room == "events" and source.path.endswith("/events/__init__.py")
+        for node in () if whole else ast.walk(source.ast):
             if isinstance(node, ast.Name) and node.id == "__all__":
                 yield f"{source.path}:{node.lineno}: no re-exports"
 

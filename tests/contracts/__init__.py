@@ -45,15 +45,16 @@ class Shrunk(Exception):
 
 def services() -> list[str]:
     """Every service that says what has happened; importing its events registers them."""
-    found = sorted(path.parent.name for path in SERVICES.glob("*/events.py"))
+    rooms = [*SERVICES.glob("*/events.py"), *SERVICES.glob("*/events/")]
+    found = sorted(path.parent.name for path in rooms)
     for name in found:
         import_module(f"services.{name}.events")
     return found
 
 
 def declared(service: str) -> dict[str, type[Event]]:
-    module = f"services.{service}.events"
-    return {f"{e.type} v{e.v}": e for e in REGISTRY.values() if e.__module__ == module}
+    room = f"services.{service}.events."
+    return {f"{e.type} v{e.v}": e for e in REGISTRY.values() if f"{e.__module__}.".startswith(room)}
 
 
 def recorded(service: str) -> Contract:
