@@ -38,6 +38,14 @@ class Cursor(NamedTuple):
 NOWHERE = Cursor()
 
 
+class Halt(NamedTuple):
+    """The commit that a consumer does not get past, and what is wrong with it in one word."""
+
+    position: Position
+    stream: str
+    reason: str
+
+
 @cache
 def label(place: Place) -> str:
     return f"{place[0]}:{place[1]}"
@@ -51,7 +59,7 @@ class Standing:
     name: str
     logs: tuple[str, ...]
     cursors: dict[Place, Cursor] = field(default_factory=dict)
-    halted: dict[Place, str] = field(default_factory=dict)
+    halted: dict[Place, Halt] = field(default_factory=dict)
     gaps: set[Place] = field(default_factory=set)
     _revs: dict[Place, int] = field(default_factory=dict)
     _moved: set[Place] = field(default_factory=set)
@@ -91,7 +99,8 @@ class Standing:
 
     def halt(self, delivery: Delivery, reason: str) -> None:
         """This shard stands still for this consumer, and the service is not ready."""
-        self.halted[delivery.commit.place] = reason
+        commit = delivery.commit
+        self.halted[commit.place] = Halt(commit.position, commit.stream, reason)
 
     def back(self, delivery: Delivery) -> None:
         """To just before this delivery."""

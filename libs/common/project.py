@@ -15,6 +15,7 @@ from libs.common.consume import (
     CURSORS,
     WAIT_SECONDS,
     Healing,
+    Place,
     Standing,
     done,
     resume,
@@ -116,6 +117,9 @@ class _Work:
     generation: Generation[Any]
     taken: list[tuple[Delivery, list[Placed]]] = field(default_factory=list)
     wanted: set[str] = field(default_factory=set)
+    broken: dict[Place, int] = field(default_factory=dict)
+    """The commit of a shard that could not be folded; what comes before it is folded all the same,
+    however often the batch must be folded anew."""
 
     def take(self, delivery: Delivery) -> None:
         standing = self.generation.standing
@@ -136,11 +140,13 @@ class _Work:
         """The documents that the batch changes. A fold that fails halts its shard before it."""
         changed: dict[str, Slot[Any]] = {}
         for delivery, places in self.taken:
-            if delivery.commit.place in self.generation.standing.halted:
+            commit = delivery.commit
+            if commit.seq >= self.broken.get(commit.place, commit.seq + 1):
                 continue
             try:
-                step = self.generation.fold(delivery.commit, places)
+                step = self.generation.fold(commit, places)
             except Exception as broken:  # folds are pure: failing once is failing always
+                self.broken[commit.place] = commit.seq
                 self.generation.standing.halt(delivery, type(broken).__name__)
                 self.generation.standing.back(delivery)
                 continue

@@ -131,7 +131,8 @@ class Running:
         """Why this process should not be asked yet, or any more."""
         reasons = [] if self.built else [f"{self.rooms.name}: its views are being built"]
         for standing in self.standings():
-            reasons += [f"{standing.name}:{log}:{shard}" for log, shard in standing.halted]
+            halts = standing.halted.values()
+            reasons += [f"{standing.name} halted at {h.position} ({h.reason})" for h in halts]
         return reasons
 
     def standings(self) -> list[Standing]:

@@ -1,6 +1,7 @@
 """Folding: old news changes nothing, rivals agree, a rebuild disturbs nobody."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -93,7 +94,7 @@ async def test_a_commit_that_cannot_be_folded_halts_its_shard_alone(doors: Doors
     await generation.prepare(doors.documents)
     await fold_batch([generation], doors.documents, await everything(doors))
     assert await store(doors.documents, [generation.standing])
-    assert set(generation.standing.halted.values()) == {"ValueError"}
+    assert {halt.reason for halt in generation.standing.halted.values()} == {"ValueError"}
     shards = {place[1] for place in generation.standing.halted}
     for shard in range(16):
         commits = await doors.store.log(shard, 0)
@@ -102,6 +103,40 @@ async def test_a_commit_that_cannot_be_folded_halts_its_shard_alone(doors: Doors
             assert commits[at].recorded[0].event.model_dump()["colour"] == "colour3"
         else:
             assert at == len(commits)
+
+
+def _unplaced(entry: Recorded[Any]) -> list[str]:
+    (colour,) = tallies.keys(entry)
+    if colour == "colour3":
+        raise ValueError("belongs nowhere")
+    return [colour]
+
+
+@pytest.mark.parametrize("broken", ["keys", "fold"])
+async def test_what_comes_before_a_broken_commit_is_folded_in_one_batch_and_against_rivals(
+    doors: Doors, broken: str
+) -> None:
+    """Where the cursor stands, the documents say so."""
+    await strung(await service(doors))
+    fold, keys = (_fragile, tallies.keys) if broken == "fold" else (tallies.fold, _unplaced)
+    fragile = replace(tallies, fold=fold, keys=keys)
+    batch = await everything(doors)
+    first, second = [Generation.of(fragile, "tallies_v1_g1") for _ in range(2)]
+    await first.prepare(doors.documents)
+    await second.read(doors.documents, COLOURS)  # before the first one writes
+    await fold_batch([first], doors.documents, [d for d in batch if d.commit.shard < 8])
+    assert await store(doors.documents, [first.standing])
+    await fold_batch([second], doors.documents, batch)
+    await store(doors.documents, [second.standing])
+    await second.standing.load(doors.documents)
+    expected: Counter[str] = Counter()
+    for shard in range(16):
+        at = second.standing.seqs().get(f"beads:{shard}", 0)
+        for commit in (await doors.store.log(shard, 0))[:at]:
+            expected.update(tallies.keys(commit.recorded[0]))
+    assert {halt.position.shard < 8 for halt in second.standing.halted.values()} == {True, False}
+    docs = await doors.documents.get("tallies_v1_g1", COLOURS)
+    assert {key: doc["count"] for key, doc in docs.items()} == expected
 
 
 def _fading(view: Tally | None, entry: Recorded[Any], key: str) -> Tally | None:
