@@ -11,7 +11,7 @@ from pymongo import ReplaceOne
 
 from deploy.engines import engines as real
 from libs.common.adapters.mongo import Mongo, MongoStore, _outcome
-from libs.common.adapters.mongo_documents import MongoDocuments
+from libs.common.adapters.mongo_documents import VIEWS, MongoDocuments
 from libs.common.adapters.mongo_keys import MongoKeys
 from libs.common.commit import NO_PREV, Commit, Draft, canonical, encode, shard_of
 from libs.common.errors import Forgotten, StoreAway
@@ -109,7 +109,7 @@ async def test_a_guard_that_misses_stops_no_other(door: Mongo) -> None:
     async with MongoDocuments(door, "referrals") as documents:
         await documents.prepare("notes", [("agency",)])
         await documents.put([Put("notes", key, {"agency": "a"}, 0) for key in "abc"])
-        await door.database("referrals")["notes"].bulk_write(
+        await door.database(f"referrals_{VIEWS}")["notes"].bulk_write(
             [ReplaceOne({"_id": "b"}, {"agency": "z", "_rev": 2})]
         )
         puts = [Put("notes", key, {"agency": "b"}, 1) for key in "abc"]

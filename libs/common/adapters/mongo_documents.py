@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, Self
 from pymongo import ASCENDING, DESCENDING, IndexModel, InsertOne, ReplaceOne
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
-from libs.common.adapters.mongo import COMMITS, Mongo, reaching
+from libs.common.adapters.mongo import Mongo, reaching
 from libs.common.ports import PAGE_MAX, Doc, Page, Put, Query, Scalar
 
 if TYPE_CHECKING:
     from motor.motor_asyncio import AsyncIOMotorClientSession as Session
 
+VIEWS = "views"
+"""Ends the database's name, behind the deployment's prefix and the service."""
 KEYS_MAX = 1_000
 """Documents asked for at once."""
 WRITES_MAX = 2
@@ -23,11 +25,12 @@ TEXT_LOWEST, TEXT_HIGHEST = "", "\U0010ffff"
 
 
 class MongoDocuments:
-    """Beside the log in its service's database. A kind is the name of a collection."""
+    """In a database of their own beside the log's, so that whoever writes them need have no right
+    to change a commit. A kind is the name of a collection."""
 
     def __init__(self, mongo: Mongo, service: str) -> None:
         self._mongo = mongo
-        self._database = mongo.database(service)
+        self._database = mongo.database(f"{service}_{VIEWS}")
         self._indexes: dict[str, set[tuple[str, ...]]] = {}
         self._turn = asyncio.Lock()
 
@@ -43,8 +46,6 @@ class MongoDocuments:
 
     async def prepare(self, kind: str, indexes: Sequence[tuple[str, ...]]) -> None:
         """Creates what is needed; before anything is put. Doing it again is nothing."""
-        if kind == COMMITS:
-            raise ValueError("the log's own collection is no kind")
         wanted = [
             IndexModel([(name, ASCENDING) for name in (*fields, "_id")], name=",".join(fields))
             for fields in indexes
