@@ -11,6 +11,7 @@ import unicodedata
 from base64 import b32encode, urlsafe_b64decode, urlsafe_b64encode
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import date
 from enum import Enum
 from functools import cache
@@ -46,14 +47,24 @@ Offers = dict[tuple[str, str], bytes]
 
 
 def read_kek(path: Path) -> bytes:
-    """The key-encryption key: a 0600 file of 64 bytes, made when it is not there. Keep it outside
-    the data directory and its backups. Raises PermissionError when others may read it."""
+    """The key-encryption key: a 0600 file of 64 bytes, made when it is not there, and once, however
+    many processes start together. Keep it outside the data directory and its backups.
+
+    Raises PermissionError when others may read it. The group may where the file is not ours: so a
+    secret is handed to a container, owned by root and read through the group."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        making = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
+        made = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(made, "wb") as file:
             file.write(os.urandom(KEY_BYTES))
-    if path.stat().st_mode & 0o077:
+            file.flush()
+            os.fsync(made)
+        with suppress(FileExistsError):
+            os.link(making, path)  # whole or not at all; the first one is everybody's
+        making.unlink()
+    found = path.stat()
+    if found.st_mode & (0o077 if found.st_uid == os.geteuid() else 0o037):
         raise PermissionError("the key-encryption key's file must be readable by its owner alone")
     return path.read_bytes()
 

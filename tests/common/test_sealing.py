@@ -1,7 +1,9 @@
 """What is sealed opens with its key only, and never again once the key is forgotten."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -136,9 +138,33 @@ def test_text_is_composed_and_sets_are_sorted_before_sealing() -> None:
 def test_the_key_encryption_key_is_for_its_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "sub" / "kek"
     assert read_kek(path) == read_kek(path)
-    path.chmod(0o644)
-    with pytest.raises(PermissionError):
-        read_kek(path)
+    for mode in (0o644, 0o640):
+        path.chmod(mode)
+        with pytest.raises(PermissionError):
+            read_kek(path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a file to somebody else")
+def test_a_key_that_belongs_to_somebody_else_may_be_read_through_the_group(tmp_path: Path) -> None:
+    path = tmp_path / "kek"
+    key = read_kek(path)
+    os.chown(path, 10_001, -1)
+    path.chmod(0o440)
+    assert read_kek(path) == key
+    for mode in (0o444, 0o460):
+        path.chmod(mode)
+        with pytest.raises(PermissionError):
+            read_kek(path)
+
+
+def test_processes_that_start_together_have_one_key_encryption_key(tmp_path: Path) -> None:
+    for number in range(20):
+        path = tmp_path / f"kek-{number}"
+        with ThreadPoolExecutor(8) as threads:
+            found = set(threads.map(read_kek, [path] * 8))
+        assert {len(key) for key in found} == {64}
+        assert len(found) == 1
+    assert len(list(tmp_path.iterdir())) == 20
 
 
 def test_a_mark_that_would_be_overlooked_is_a_mistake_at_import() -> None:
