@@ -7,7 +7,7 @@ STAMP := $(VENV)/.made-$(shell cat pyproject.toml constraints.txt | cksum | tr '
 COMPOSE ?= docker compose
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test test-engines prove check fmt contracts bench up down
+.PHONY: help setup demo run test test-engines prove check fmt contracts manifests bench up down
 
 help: ## list what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ fmt: $(STAMP) ## format, and fix what can be fixed by itself
 
 contracts: $(STAMP) ## write additions to the event contracts; a contract grows, it never shrinks
 	$(RUN) -m tests.contracts
+
+manifests: $(STAMP) ## render the Kubernetes overlays anew; needs kubectl or kustomize
+	$(RUN) -m tests.deploy
 
 prove: ## long runs under faults
 	@echo "There are no long runs under faults yet; 'make test' holds the short ones."; exit 1

@@ -6,6 +6,7 @@ A test that wants a real engine takes its address from one of the two fixtures b
 import pytest
 
 from tests import engines
+from tests.deploy.reading import kustomize
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -27,6 +28,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     missing = ", ".join(engines.missing()) or "none"
     ran = "SQLite and what was found" if engines.asked() else "SQLite only"
     terminalreporter.write_line(f"engines: ran on {ran}; not found: {missing}")
+    if kustomize() is None:
+        terminalreporter.write_line("manifests: no kubectl or kustomize to render them with")
 
 
 def pytest_unconfigure() -> None:

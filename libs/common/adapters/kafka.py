@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -15,6 +14,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from libs.common.adapters.kafka_ending import end_admin, end_consumer, end_producer
 from libs.common.adapters.kafka_feed import KafkaFeed, feeding
+from libs.common.adapters.kafka_reach import Reach
 from libs.common.commit import Commit, parse
 from libs.common.errors import StoreAway
 from libs.common.ports import SHARDS, Feed
@@ -49,7 +49,8 @@ logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 class KafkaBus:
-    """`kafka://host:port,host:port`. Belongs to the event loop in which it is first used."""
+    """`kafka://host:port,host:port`, or over TLS as `Reach` says. Belongs to the event loop in
+    which it is first used."""
 
     def __init__(
         self,
@@ -61,7 +62,7 @@ class KafkaBus:
     ) -> None:
         """`replicas` of a new topic: 3, or 1 where there is a single broker; `in_sync` of them must
         have a commit before it counts as published: all but one."""
-        self._servers = urlsplit(url).netloc
+        self._reach = Reach.of(url)
         self._prefix = prefix
         self._replicas, self._in_sync = replicas, in_sync
         self._publish_seconds_max = publish_seconds_max
@@ -114,7 +115,7 @@ class KafkaBus:
         """
         partition = TopicPartition(await self._topic(log), shard)
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._servers, enable_auto_commit=False, auto_offset_reset="earliest"
+            **self._reach.options(), enable_auto_commit=False, auto_offset_reset="earliest"
         )
         reached: tuple[int, bytes] | None = None
         try:
@@ -147,14 +148,14 @@ class KafkaBus:
     ) -> AsyncIterator[KafkaFeed]:
         topics = {await self._topic(log): log for log in logs}
         name = None if group is None else f"{self._prefix}.{group}"
-        async with feeding(self._servers, topics, name) as feed:
+        async with feeding(self._reach, topics, name) as feed:
             yield feed
 
     async def _started(self) -> AIOKafkaProducer:
         async with self._lock:
             if self._producer is None:
                 producer = AIOKafkaProducer(
-                    bootstrap_servers=self._servers,
+                    **self._reach.options(),
                     acks="all",
                     enable_idempotence=True,
                     max_batch_size=BATCH_BYTES_MAX,
@@ -189,7 +190,7 @@ class KafkaBus:
         return topic
 
     async def _make(self, topic: str) -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._servers)
+        admin = AIOKafkaAdminClient(**self._reach.options())
         try:
             await admin.start()
             while not await _whole(admin, topic):

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from libs.common.adapters.kafka_ending import end_consumer
+from libs.common.adapters.kafka_reach import Reach
 from libs.common.commit import parse
 from libs.common.errors import StoreAway
 from libs.common.ports import SHARDS, Delivery
@@ -147,11 +148,11 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
 
 @asynccontextmanager
 async def feeding(
-    servers: str, topics: Mapping[str, str], group: str | None
+    reach: Reach, topics: Mapping[str, str], group: str | None
 ) -> AsyncIterator[KafkaFeed]:
     """A feed of these topics (topic -> log); its hints are passed on before it ends."""
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=servers,
+        **reach.options(),
         group_id=group,
         enable_auto_commit=False,
         auto_offset_reset="earliest",

@@ -1,0 +1,1 @@
+"""The files by which people run Alliance on their own machines."""
