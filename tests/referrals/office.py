@@ -51,6 +51,7 @@ PEOPLE = {
     "herself": ("S-1", Role.STUDENT, "sch_one"),
     "intake": ("intake", Role.INTAKE, "agy_one"),
     "kline": ("kline", Role.CLINICIAN, "agy_one"),
+    "clinician-2": ("clinician-2", Role.CLINICIAN, "agy_two"),
     "intake-2": ("intake-2", Role.INTAKE, "agy_two"),
 }
 """Name -> subject of the token, role, organisation."""

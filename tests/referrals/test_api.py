@@ -12,6 +12,7 @@ from tests.referrals.flows import (
     CONCERN,
     ROUTE,
     TRIAGE,
+    allowed,
     at_work,
     code,
     raised,
@@ -173,6 +174,17 @@ async def test_a_clinician_refers_onward_and_the_school_does_not_see_it(at: Offi
     parts = (await at.shown("psychologist", f"/needs/{need}"))["parts"]
     assert [part["referral"] for part in parts] == [parent]
     assert (await code(at, "kline", "/referrals", {**CONCERN, "student": at.student()}))[0] == 404
+    await allowed(at, ref)
+    await at.situation(ref, "not-sent")
+    await at.done("kline", f"/referrals/{ref}/send")
+    await at.done("intake-2", f"/referrals/{ref}/accept")
+    await at.done("clinician-2", f"/referrals/{ref}/start")
+    outcome = {"served": True, "outcome": {"home": "better"}}
+    await at.done("clinician-2", f"/referrals/{ref}/finish", outcome)
+    for stranger in ("teacher", "psychologist", "clinician-2"):
+        assert (await code(at, stranger, f"/referrals/{ref}/acknowledge"))[0] == 404
+    await at.done("kline", f"/referrals/{ref}/acknowledge")
+    assert (await at.shown("kline", f"/referrals/{ref}"))["situation"] == "closed"
 
 
 async def test_a_limit_that_passes_is_told_in_the_queue(at: Office) -> None:

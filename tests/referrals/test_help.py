@@ -14,6 +14,7 @@ from services.referrals.events import (
     DeclineReason,
     FamilyMet,
     Met,
+    Origin,
     ReferralMoved,
     ServiceFinished,
     ServiceStarted,
@@ -29,14 +30,19 @@ from tests.referrals.histories import (
     AT_ONE,
     COMMANDS,
     ENDED,
+    FINISH,
     FINISHED,
     INTAKE,
     KLINE,
     MONDAY,
+    OTHER_INTAKE,
     PATHS,
     POLICY,
     PSYCHOLOGIST,
+    RAISE,
     RAISED,
+    ROUTE,
+    SEND,
     SENT,
     SERVING,
     SOCIAL_WORKER,
@@ -44,6 +50,7 @@ from tests.referrals.histories import (
     TEACHER,
     TRIAGE,
     TRIAGED,
+    YES,
     Asked,
     asks,
     but,
@@ -115,6 +122,28 @@ def test_the_outcome_is_read_by_somebody_else_than_the_helper() -> None:
     last = history(*FINISHED)[-1]
     assert isinstance(last, ServiceFinished)
     assert last.helper == "usr_kline"
+
+
+def test_the_side_that_sent_reads_the_outcome_also_of_an_onward_referral() -> None:
+    other = Actor("usr_lang", Role.CLINICIAN, "agy_two")
+    onward = (
+        Asked(but(RAISE, origin=Origin.ONWARD, parent="ref_0"), KLINE),
+        Asked(TRIAGE, KLINE),
+        Asked(but(ROUTE, receiver="agy_two"), KLINE),
+        Asked(but(YES, recipient="agy_two"), POLICY),
+        Asked(SEND, KLINE),
+        Asked(c.Accept(), OTHER_INTAKE),
+        Asked(c.Start(), other),
+        Asked(FINISH, other),
+    )
+    finished = reached(*onward)
+    for stranger in (TEACHER, PSYCHOLOGIST, other, OTHER_INTAKE):
+        assert refused(finished, c.Acknowledge(), stranger) == "not-the-sender"
+    assert refused(reached(*FINISHED), c.Acknowledge(), KLINE) == "not-the-sender"
+    assert asks(finished, c.Acknowledge(), KLINE)
+    closed = reached(*onward, Asked(c.Acknowledge(), KLINE))
+    assert closed.code == "closed"
+    assert asks(closed, c.Acknowledge(), KLINE) == []
 
 
 def test_what_the_roster_withdraws_is_silent_where_nothing_is_left() -> None:

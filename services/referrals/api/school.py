@@ -216,7 +216,13 @@ _plain(
     "The first decision: tier, services, and whether it may leave the school.",
 )
 _plain("tier", ChangeTier, "change_tier", {Role.PSYCHOLOGIST}, "Another tier, with evidence.")
-_plain("acknowledge", Acknowledge, "acknowledge", _TEACHERS_TOO, "The outcome was read.")
+_plain(
+    "acknowledge",
+    Acknowledge,
+    "acknowledge",
+    {*_TEACHERS_TOO, Role.CLINICIAN},
+    "The outcome was read, on the side that sent the referral.",
+)
 _plain("close", Close, "close", {Role.COORDINATOR, *STAFF}, "Ends without help, and says why.")
 _plain("withdraw", Withdraw, "withdraw", _FAMILY_TOO, "Takes it back; nobody is asked any more.")
 _plain("reopen", Reopen, "reopen", {Role.COORDINATOR, *STAFF}, "Begins anew, with a note.")

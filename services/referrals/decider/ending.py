@@ -32,9 +32,11 @@ from services.referrals.decider.states import (
     Withdrawn,
     no,
     said,
+    side,
     told,
 )
 from services.referrals.events import (
+    SCHOOL,
     ClockBreached,
     OutcomeAcknowledged,
     ReferralClosed,
@@ -43,6 +45,7 @@ from services.referrals.events import (
     ReferralReopened,
     ReferralSent,
     ReferralWithdrawn,
+    Side,
     WithdrawReason,
 )
 
@@ -68,10 +71,12 @@ def decide(state: Situation, command: EndingCommand) -> list[ReferralEvent]:
 def acknowledge(state: Situation, command: Acknowledge) -> list[ReferralEvent]:
     match state:
         case Finished():
+            _sender_only(state.referral, command)
             if state.referral.helper == command.stamp.actor.sub:
                 raise Refused("not-your-own", "Who has helped does not read the outcome alone.")
             return [OutcomeAcknowledged(**told(state.referral, command))]
         case Closed():
+            _sender_only(state.referral, command)
             event = OutcomeAcknowledged(**told(state.referral, command))
             return said(state.referral, event, state)
         case Unraised() | Raised() | Triaged() | AwaitingConsent() | Ready() | Sent():
@@ -148,6 +153,14 @@ def note_breach(state: Situation, command: NoteBreach) -> list[ReferralEvent]:
             return _breached(state.referral, command)
         case Closed() | Withdrawn():
             return _breached(state.referral, command)
+
+
+def _sender_only(referral: Referral, command: Acknowledge) -> None:
+    """The side that sent reads the outcome: the school, or the agency of an onward referral."""
+    sender = referral.about.sender
+    agency = side(command) == Side.AGENCY
+    if sender != (command.stamp.actor.org if agency else SCHOOL):
+        raise Refused("not-the-sender", "The outcome is for who sent the referral to read.")
 
 
 def _closed(referral: Referral, command: Close) -> ReferralClosed:
