@@ -10,7 +10,7 @@ from services.consent.decider.commands import (
     RequestConsent,
     WithdrawRequest,
 )
-from services.consent.decider.enrolment import end
+from services.consent.decider.ending import end
 from services.consent.decider.refusals import refused
 from services.consent.decider.states import (
     Asked,

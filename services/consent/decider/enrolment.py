@@ -1,7 +1,6 @@
 """A student comes, changes school, leaves, comes of age, is erased."""
 
-from collections.abc import Iterable
-
+from services.consent.decider.authority import following
 from services.consent.decider.commands import (
     Enroll,
     NoteErased,
@@ -10,31 +9,26 @@ from services.consent.decider.commands import (
     RecordLeaving,
     TakeRoster,
 )
+from services.consent.decider.ending import all_end
 from services.consent.decider.guardians import listed_guardians
 from services.consent.decider.refusals import refused
 from services.consent.decider.states import (
     NO_GUARDIANS,
     Asked,
-    Case,
     Cases,
-    Declined,
     Disputed,
-    Ended,
     Enrolled,
     Erased,
     File,
     Left,
     Open,
     Student,
-    Unasked,
     Unknown,
     own_name,
 )
 from services.consent.events import (
     Cause,
     ConsentEvent,
-    ConsentExpired,
-    RequestWithdrawn,
     RightsPassed,
     StudentChanged,
     StudentEnrolled,
@@ -75,7 +69,7 @@ def take_roster(state: Student, command: TakeRoster) -> list[ConsentEvent]:
         case Erased():
             raise refused("erased")
     guardians = listed_guardians(command.student, known, command.guardians)
-    return [*enroll(state, command), *guardians]
+    return following(state, [*enroll(state, command), *guardians], command.today)
 
 
 def record_leaving(state: Student, command: RecordLeaving) -> list[ConsentEvent]:
@@ -84,7 +78,7 @@ def record_leaving(state: Student, command: RecordLeaving) -> list[ConsentEvent]
             raise refused("unknown-student")
         case Enrolled(file=file, cases=cases):
             left = StudentLeft(student=file.student, school=file.school, reason=command.reason)
-            return [left, *_all_end(cases.values(), file.student, Cause.LEFT)]
+            return [left, *all_end(cases.values(), file.student, Cause.LEFT)]
         case Left() | Erased():
             return []
 
@@ -102,7 +96,7 @@ def order_erasure(state: Student, command: OrderErasure) -> list[ConsentEvent]:
             if command.on_hold:
                 raise refused("record-on-hold")
             ordered = StudentErasureOrdered(student=file.student, by=by, approver=command.approver)
-            return [ordered, *_all_end(cases.values(), file.student, Cause.ERASED)]
+            return [ordered, *all_end(cases.values(), file.student, Cause.ERASED)]
         case Erased():
             return []
 
@@ -126,7 +120,8 @@ def note_erased(state: Student, command: NoteErased) -> list[ConsentEvent]:
 
 
 def pass_rights(state: Student, command: PassRights) -> list[ConsentEvent]:
-    """What guardians allowed ends; what the student allowed stays."""
+    """What guardians allowed ends, and what they were asked is the student's to answer; what the
+    student allowed stays."""
     match state:
         case Unknown() | Erased():
             return []
@@ -136,7 +131,8 @@ def pass_rights(state: Student, command: PassRights) -> list[ConsentEvent]:
             passed = RightsPassed(student=file.student)
             own = own_name(file.student)
             given = [c for c in cases.values() if isinstance(c, Open) and c.signer != own]
-            return [passed, *_all_end(given, file.student, Cause.RIGHTS_PASSED)]
+            ended = all_end(given, file.student, Cause.RIGHTS_PASSED)
+            return following(state, [passed, *ended], command.today)
 
 
 def _changed(file: File, command: Enroll | TakeRoster) -> list[ConsentEvent]:
@@ -165,35 +161,3 @@ def _moved(file: File, cases: Cases, command: Enroll | TakeRoster) -> list[Conse
     waiting = sorted(g for g, case in cases.items() if isinstance(case, Asked | Disputed))
     moved = StudentMoved(student=file.student, school=command.school, waiting=tuple(waiting))
     return [moved]
-
-
-def _all_end(cases: Iterable[Case], student: str, cause: Cause) -> list[ConsentEvent]:
-    return [event for case in cases for event in end(case, student, cause)]
-
-
-def end(case: Case, student: str, cause: Cause) -> list[ConsentEvent]:
-    """Whatever the situation, it is over without anybody's no."""
-    match case:
-        case Unasked() | Ended():
-            return []
-        case Asked(request=request) | Disputed(request=request) | Declined(request=request):
-            withdrawn = RequestWithdrawn(
-                student=student,
-                grant=request.grant,
-                referral=request.referral,
-                recipient=request.terms.recipient,
-                holder=request.terms.holder,
-                cause=cause,
-            )
-            return [withdrawn]
-        case Open(request=request, version=version):
-            expired = ConsentExpired(
-                student=student,
-                grant=request.grant,
-                referral=request.referral,
-                version=version,
-                recipient=request.terms.recipient,
-                holder=request.terms.holder,
-                cause=cause,
-            )
-            return [expired]

@@ -43,6 +43,7 @@ from services.consent.events import (
     GuardianEnded,
     Reply,
     RequestLapsed,
+    RequestReaddressed,
     RequestWithdrawn,
     RightsPassed,
     StudentChanged,
@@ -63,6 +64,7 @@ CaseEvent = (
     | ConsentDeclined
     | ConsentRevoked
     | ConsentExpired
+    | RequestReaddressed
     | RequestLapsed
     | RequestWithdrawn
 )
@@ -101,6 +103,7 @@ def evolve(state: Student, event: ConsentEvent) -> Student:
             | ConsentDeclined()
             | ConsentRevoked()
             | ConsentExpired()
+            | RequestReaddressed()
             | RequestLapsed()
             | RequestWithdrawn()
         ):
@@ -203,6 +206,8 @@ def _case(case: Case, event: CaseEvent) -> Case:
             return _answered(case, event)
         case FamilyReminded():
             return _with_request(case, _reminded(event))
+        case RequestReaddressed(asked=asked):
+            return _with_request(case, lambda request: request.model_copy(update={"asked": asked}))
         case ConsentDisputed():
             return _to(case, lambda request: Disputed(request=request))
         case ConsentDeclined():
@@ -220,6 +225,7 @@ def _request(event: ConsentRequested) -> Request:
         terms=event.terms,
         text_version=event.text_version,
         language=event.language,
+        asked=event.asked,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
+from services.consent.decider.authority import ended_by_court, following
 from services.consent.decider.commands import (
     GUARDIANS_MAX,
     AddGuardian,
@@ -10,8 +11,18 @@ from services.consent.decider.commands import (
     RosterGuardian,
 )
 from services.consent.decider.refusals import refused
-from services.consent.decider.states import Enrolled, Erased, File, Guardian, Left, Student, Unknown
+from services.consent.decider.states import (
+    Cases,
+    Enrolled,
+    Erased,
+    File,
+    Guardian,
+    Left,
+    Student,
+    Unknown,
+)
 from services.consent.events import (
+    Authority,
     ConsentEvent,
     GuardianAdded,
     GuardianChanged,
@@ -24,13 +35,14 @@ def add_guardian(state: Student, command: AddGuardian) -> list[ConsentEvent]:
     match state:
         case Unknown():
             raise refused("unknown-student")
-        case Enrolled(file=file) | Left(file=file):
+        case Enrolled(file=file, cases=cases) | Left(file=file, cases=cases):
             known = file.guardians.get(command.guardian)
             if known is not None:
-                return _changed(file.student, command.guardian, known, _by_hand(command))
+                return _settled(state, file, cases, known, command)
             if len(file.guardians) >= GUARDIANS_MAX:
                 raise refused("too-many-guardians")
-            return [_added(file.student, command.guardian, _by_hand(command))]
+            added = _added(file.student, command.guardian, _by_hand(command))
+            return following(state, [added], command.today)
         case Erased():
             raise refused("erased")
 
@@ -39,11 +51,11 @@ def change_guardian(state: Student, command: ChangeGuardian) -> list[ConsentEven
     match state:
         case Unknown():
             raise refused("unknown-student")
-        case Enrolled(file=file) | Left(file=file):
+        case Enrolled(file=file, cases=cases) | Left(file=file, cases=cases):
             known = file.guardians.get(command.guardian)
             if known is None:
                 raise refused("unknown-guardian")
-            return _changed(file.student, command.guardian, known, _by_hand(command))
+            return _settled(state, file, cases, known, command)
         case Erased():
             raise refused("erased")
 
@@ -53,7 +65,7 @@ def end_guardian(state: Student, command: EndGuardian) -> list[ConsentEvent]:
         case Unknown():
             raise refused("unknown-student")
         case Enrolled(file=file) | Left(file=file):
-            return _ended(file, command.guardian)
+            return following(state, _ended(file, command.guardian), command.today)
         case Erased():
             raise refused("erased")
 
@@ -77,6 +89,22 @@ def listed_guardians(
         for guardian, before in known.items()
         if guardian not in names and before.source is Source.ROSTER
     ]
+
+
+def _settled(
+    state: Student,
+    file: File,
+    cases: Cases,
+    known: Guardian,
+    command: AddGuardian | ChangeGuardian,
+) -> list[ConsentEvent]:
+    """Said by hand of a guardian on record. Lost authority undoes no permission, unless it was a
+    court that took it: then what rests on their word alone ends."""
+    events = _changed(file.student, command.guardian, known, _by_hand(command))
+    lost = known.authority is Authority.FULL and command.authority is Authority.NONE
+    if events and lost and command.order is not None:
+        events += ended_by_court(file, cases, command.guardian, command.today)
+    return following(state, events, command.today)
 
 
 def _by_hand(command: AddGuardian | ChangeGuardian) -> Guardian:

@@ -59,6 +59,7 @@ class Request(State):
     terms: Terms
     text_version: str
     language: Identity[str | None] = None
+    asked: tuple[str, ...] = ()
     answers: Mapping[str, Answer] = {}
     reminders: frozenset[str] = frozenset()
     reminded_on: date | None = None

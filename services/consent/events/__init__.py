@@ -15,6 +15,7 @@ from services.consent.events.consents import (
     ConsentRevoked,
     FamilyReminded,
     RequestLapsed,
+    RequestReaddressed,
     RequestWithdrawn,
 )
 from services.consent.events.enrolment import (
@@ -65,7 +66,7 @@ from services.consent.events.words import (
 Enrolment = StudentEnrolled | StudentChanged | StudentMoved | StudentLeft
 Erasure = StudentErasureOrdered | StudentErased
 Authorities = GuardianAdded | GuardianChanged | GuardianEnded | RightsPassed
-Asking = ConsentRequested | FamilyReminded | RequestLapsed | RequestWithdrawn
+Asking = ConsentRequested | FamilyReminded | RequestReaddressed | RequestLapsed | RequestWithdrawn
 Answering = ConsentAnswered | ConsentDisputed | ConsentGranted | ConsentNarrowed | ConsentDeclined
 Ending = ConsentRevoked | ConsentExpired
 ConsentEvent = Enrolment | Erasure | Authorities | Asking | Answering | Ending
@@ -111,6 +112,7 @@ __all__ = [
     "RecordClass",
     "Reply",
     "RequestLapsed",
+    "RequestReaddressed",
     "RequestWithdrawn",
     "RightsPassed",
     "Rule",

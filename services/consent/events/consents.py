@@ -28,6 +28,16 @@ class FamilyReminded(Event):
     on: date
 
 
+class RequestReaddressed(Event):
+    """Who decides for the student has changed while a request waited: `asked` may answer it now.
+    When that is nobody, it waits until somebody may, or lapses."""
+
+    student: str
+    grant: str
+    referral: str | None = None
+    asked: tuple[str, ...]
+
+
 class ConsentAnswered(Event):
     """One person's word. Whether anything is shared is said by what follows it."""
 

@@ -102,6 +102,7 @@ class Cause(StrEnum):
     LEFT = "left"
     ERASED = "erased"
     ASKED_NO_MORE = "asked-no-more"
+    COURT_ORDER = "court-order"
 
 
 def _words(values: frozenset[StrEnum]) -> list[str]:

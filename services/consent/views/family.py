@@ -19,6 +19,7 @@ from services.consent.events import (
     FamilyReminded,
     Reply,
     RequestLapsed,
+    RequestReaddressed,
     RequestWithdrawn,
     StudentMoved,
     Terms,
@@ -68,6 +69,7 @@ CaseEvent = (
     | ConsentDeclined
     | ConsentRevoked
     | ConsentExpired
+    | RequestReaddressed
     | RequestLapsed
     | RequestWithdrawn
 )
@@ -113,6 +115,8 @@ def _change(story: Story, event: CaseEvent, entry: Recorded[Any]) -> dict[str, A
             return {}
         case FamilyReminded():
             return {"reminders": story.reminders + 1}
+        case RequestReaddressed(asked=asked):
+            return {"asked": asked}
         case ConsentAnswered():
             said = _said(story, event, entry)
             return {"said": said, "situation": situation_after(story.situation, event.reply, said)}
@@ -201,6 +205,8 @@ def _fold_waiting(row: Waiting | None, entry: Recorded[Any], _: str) -> Waiting 
             return row.model_copy(update={"school": school})
         case FamilyReminded():
             return row.model_copy(update={"reminders": row.reminders + 1})
+        case RequestReaddressed(asked=asked):
+            return row.model_copy(update={"asked": asked})
         case ConsentAnswered(signer=signer):
             others = tuple(ref for ref in row.said if ref != signer)
             return row.model_copy(update={"said": (*others, signer), "situation": "asked"})
