@@ -11,7 +11,11 @@ from libs.common.messages import Actor, Command, Event, Role
 from libs.common.personal import Sealed
 from libs.common.shapes import Decider
 from services.consent.decider import consent
-from services.consent.decider.commands import ConsentCommand, RosterGuardian
+from services.consent.decider.commands import (
+    ChangedGuardian,
+    ConsentCommand,
+    RosterGuardian,
+)
 from services.consent.decider.states import Case, Student, Unasked
 from services.consent.events import (
     Authority,
@@ -66,6 +70,10 @@ SEALED = Sealed(f"{STUDENT}:identity:1", "names", "one")
 LISTED = RosterGuardian(guardian="usr_ana", names=SEALED, relation=SEALED, authority=Authority.FULL)
 CHANGED = LISTED.model_copy(update={"authority": Authority.NONE})
 OTHER = LISTED.model_copy(update={"guardian": "usr_ben"})
+SAID = ChangedGuardian(guardian="usr_ana", authority=Authority.FULL)
+SAID_OTHER = ChangedGuardian(
+    guardian="usr_ben", names=SEALED, relation=SEALED, authority=Authority.FULL
+)
 CONSENT = Law(
     decider=consent,
     commands=flat(ConsentCommand),
@@ -102,11 +110,15 @@ CONSENT = Law(
         "kind": ["by-hand", "remind-3", "remind-6"],
         "authority": [Authority.FULL, Authority.FULL, Authority.FULL, Authority.NONE],
         "TakeRoster.guardians": [(), (LISTED,), (LISTED, OTHER), (CHANGED, OTHER)],
+        "TakeChanges.school": [None, "sch_one", "sch_two"],
+        "TakeChanges.names": [None, SEALED],
+        "TakeChanges.guardians": [(), (SAID,), (SAID, SAID_OTHER)],
+        "ended": [*[()] * 7, ("usr_ben",)],
         "starts": [None, None, date(2025, 12, 1)],
         "until": [None, None, date(2026, 2, 1)],
         "signed_on": [date(2025, 9, 15), date(2025, 9, 15), date(2026, 1, 15)],
     },
-    late=frozenset({"OrderErasure", "RecordLeaving", "EndGuardian", "PassRights"}),
+    late=frozenset({"OrderErasure", "RecordLeaving", "EndGuardian", "PassRights", "TakeChanges"}),
 )
 SCHOOL_STAFF = [
     Actor(f"usr_{role}", role, "sch_one")

@@ -26,7 +26,7 @@ from services.consent.imports.record import imports
 from services.consent.imports.taking import Imports
 from services.consent.policy import due
 from services.consent.views.clocks import clocks
-from services.consent.views.students import students
+from services.consent.views.students import children, students
 from tests.common.doors import alive, until
 from tests.consent.zips import Zip
 
@@ -38,7 +38,15 @@ DIRECTORY = Directory(
     agencies=(),
     calendar=CALENDAR,
 )
-ROOMS = Rooms("consent", (consent, imports), (students,), (), (), clocks(DIRECTORY), due(DIRECTORY))
+ROOMS = Rooms(
+    "consent",
+    (consent, imports),
+    (students, children),
+    (),
+    (),
+    clocks(DIRECTORY),
+    due(DIRECTORY),
+)
 
 
 class Ticking:

@@ -10,7 +10,15 @@ import pytest
 from services.consent.roster import archive
 from tests.common.doors import until
 from tests.consent.office import Office, office
-from tests.consent.zips import Zip, district, student_row
+from tests.consent.zips import (
+    Zip,
+    adult_row,
+    deleted,
+    delta,
+    district,
+    since,
+    student_row,
+)
 
 IMPORTS = "/v1/roster/imports"
 TEN = district(10)
@@ -119,3 +127,39 @@ async def test_what_the_door_asks_of_every_upload(at: Office) -> None:
     large = await send(at, b"", **{"Content-Length": str(archive.ZIP_BYTES_MAX + 1)})
     assert large.status_code == 413
     assert (await at.read("registrar", "/roster/imports/imp_unknown")).status_code == 404
+
+
+async def test_a_delta_changes_what_its_rows_say(at: Office) -> None:
+    await over(at, await send(at, TEN))
+    made = delta(
+        deleted("s0"), since(student_row("s1", "one", "p1")), since(adult_row("p3", email="x@y.z"))
+    )
+    dry = await over(at, await send(at, made, "?dry_run=true"))
+    told = await over(at, await send(at, made))
+    assert dry["counts"] == told["counts"]
+    assert {name: n for name, n in told["counts"].items() if n} == {
+        "left": 1,
+        "moved": 1,
+        "changed": 1,
+    }
+    report = told["report"]
+    assert (report["mode"], report["gone"], report["gone_of"]) == ("delta", 1, 5)
+    again = await over(at, await send(at, made, **{"Idempotency-Key": "other-key"}))
+    assert again["counts"]["unchanged"] == 2, "who is gone is gone"
+
+
+async def test_a_delta_that_says_too_much_or_nothing_sound_is_a_no(at: Office) -> None:
+    await over(at, await send(at, TEN))
+    gone = delta(*(deleted(f"s{number}") for number in range(0, 10, 2)))
+    reply = await send(at, gone)
+    assert (reply.status_code, reply.json()["code"]) == (409, "too-many-removed")
+    assert "5 of 5 students" in reply.json()["detail"]
+    bad = delta({**deleted("s1"), "dateLastModified": "Canary"})
+    told = await send(at, bad)
+    assert (told.status_code, told.json()["errors"]) == (
+        422,
+        [{"pointer": "#/users.csv/2/dateLastModified", "code": "bad-date"}],
+    )
+    assert "Canary" not in told.text
+    over_told = await over(at, await send(at, gone, "?allow_removals=5"))
+    assert over_told["counts"]["left"] == 5

@@ -8,7 +8,15 @@ import pytest
 from services.consent.roster import archive, table
 from services.consent.roster.findings import Problem
 from tests.consent.reading import FATAL, TWO, problems, students, taken
-from tests.consent.zips import manifest, zipped
+from tests.consent.zips import (
+    deleted,
+    delta,
+    manifest,
+    role_row,
+    since,
+    student_row,
+    zipped,
+)
 
 
 @pytest.mark.parametrize(
@@ -60,12 +68,12 @@ def test_an_unreadable_file_is_told_by_line(data: bytes, line: int, column: str,
     [
         (b"oneroster.version,2.0", 2, "value", "unknown-version"),
         (b"manifest.version,1.0", 0, "value", "unknown-version"),
-        (b"oneroster.version,1.1\nfile.users,delta", 3, "value", "delta-not-supported"),
-        (b"oneroster.version,1.1\nfile.demographics,delta", 3, "value", "delta-not-supported"),
+        (b"oneroster.version,1.1\nfile.users,delta", 0, "value", "mixed-modes"),
+        (b"oneroster.version,1.1\nfile.orgs,delta", 3, "value", "mixed-modes"),
         (b"oneroster.version,1.1\nfile.orgs,some", 3, "value", "unknown-mode"),
     ],
 )
-def test_only_bulk_of_a_known_version_is_read(
+def test_only_one_mode_of_a_known_version_is_read(
     rows: bytes, line: int, column: str, code: str
 ) -> None:
     made = TWO.broken("manifest.csv", b"propertyName,value\n" + rows)
@@ -82,6 +90,13 @@ def test_a_file_that_the_manifest_calls_absent_is_not_read() -> None:
 
 
 CUT = TWO.bytes()
+CUT_DELTA = delta(
+    since(student_row("s0", agents="p0")),
+    deleted("p0"),
+    roles=(role_row("s1", "student", "two"),),
+    births=(since({"sourcedId": "s0", "birthDate": "2014-01-11"}),),
+    version="1.2",
+).bytes()
 
 
 @pytest.mark.parametrize(
@@ -106,6 +121,12 @@ def test_damaged_bytes_never_raise() -> None:
         taken(damaged)
     for end in range(len(CUT)):
         assert taken(CUT[:end]).fatal()
+
+
+def test_damaged_bytes_of_a_delta_never_raise() -> None:
+    for place in range(len(CUT_DELTA)):
+        damaged = CUT_DELTA[:place] + bytes([CUT_DELTA[place] ^ 0xFF]) + CUT_DELTA[place + 1 :]
+        taken(damaged)
 
 
 def test_a_damaged_file_is_told_even_when_its_rows_can_be_read() -> None:

@@ -149,3 +149,46 @@ def newer(old: Zip) -> Zip:
         for row in old.users
     )
     return old.but(version="1.2", users=users, roles=roles)
+
+
+MODIFIED = "2025-10-01T08:00:00.000Z"
+
+
+def since(row: Fields, status: str = "active") -> Fields:
+    """A row as a delta has it."""
+    return {**row, "status": status, "dateLastModified": MODIFIED}
+
+
+def deleted(source: str) -> Fields:
+    return since({"sourcedId": source}, "tobedeleted")
+
+
+def role_row(user: str, role: str, school: str, **more: str) -> Fields:
+    about = {"sourcedId": f"r-{user}-{school}", "userSourcedId": user, "role": role}
+    return since({**about, "orgSourcedId": school, "roleType": "primary", **more})
+
+
+def delta(
+    *users: Fields,
+    roles: tuple[Fields, ...] = (),
+    births: tuple[Fields, ...] = (),
+    version: str = "1.1",
+) -> Zip:
+    """Changed rows only; a file without any is absent."""
+    if version == "1.2":
+        users = tuple(
+            {n: v for n, v in row.items() if n not in ("role", "orgSourcedIds")} for row in users
+        )
+    modes = {
+        name: "delta" if rows else "absent"
+        for name, rows in (("users", users), ("roles", roles), ("demographics", births))
+        if name != "roles" or version == "1.2"
+    }
+    absent = {f"{name}.csv": None for name, mode in modes.items() if mode == "absent"}
+    return Zip(
+        version=version,
+        users=users,
+        roles=roles,
+        demographics=births,
+        raw={"orgs.csv": None, **absent, "manifest.csv": manifest(version, orgs="absent", **modes)},
+    )

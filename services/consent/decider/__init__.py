@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from libs.common.shapes import Decider
 from services.consent.decider.asking import expire, lapse, remind, request_consent, withdraw_request
+from services.consent.decider.changes import take_changes
 from services.consent.decider.commands import (
     AddGuardian,
     ChangeGuardian,
@@ -27,6 +28,7 @@ from services.consent.decider.commands import (
     Remind,
     RequestConsent,
     Revoke,
+    TakeChanges,
     TakeRoster,
     WithdrawRequest,
 )
@@ -52,6 +54,8 @@ def decide(state: Student, command: ConsentCommand) -> Sequence[ConsentEvent]:
             return enroll(state, command)
         case TakeRoster():
             return take_roster(state, command)
+        case TakeChanges():
+            return take_changes(state, command)
         case RecordLeaving():
             return record_leaving(state, command)
         case OrderErasure():

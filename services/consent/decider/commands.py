@@ -69,6 +69,30 @@ class TakeRoster(StudentCommand):
     guardians: Annotated[tuple[RosterGuardian, ...], Field(max_length=GUARDIANS_MAX)] = ()
 
 
+class ChangedGuardian(Message):
+    """What a delta says of a guardian; None where it says nothing."""
+
+    guardian: Token
+    names: Identity[Names | None] = None
+    contact: Identity[Contact | None] = None
+    relation: Identity[str | None] = None
+    authority: Authority | None = None
+
+
+class TakeChanges(StudentCommand):
+    """What a roster's delta says of one student, in one commit; None where it says nothing. With
+    `names` it says the grade too. `ended` are guardians whose relationship is over."""
+
+    school: Token | None = None
+    names: Identity[Names | None] = None
+    birth_date: Identity[date | None] = None
+    grade: Identity[str | None] = None
+    language: Identity[str | None] = None
+    roster_id: Identity[str | None] = None
+    guardians: Annotated[tuple[ChangedGuardian, ...], Field(max_length=GUARDIANS_MAX)] = ()
+    ended: Annotated[tuple[Token, ...], Field(max_length=GUARDIANS_MAX)] = ()
+
+
 class RecordLeaving(StudentCommand):
     reason: Code
 
@@ -210,6 +234,7 @@ class Expire(StudentCommand):
 ConsentCommand = (
     Enroll
     | TakeRoster
+    | TakeChanges
     | RecordLeaving
     | OrderErasure
     | NoteErased

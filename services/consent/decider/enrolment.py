@@ -54,7 +54,7 @@ def enroll(state: Student, command: Enroll | TakeRoster) -> list[ConsentEvent]:
                 )
             ]
         case Enrolled(file=file, cases=cases):
-            return [*_changed(file, command), *_moved(file, cases, command)]
+            return [*changed(file, command), *_moved(file, cases, command)]
         case Erased():
             raise refused("erased")
 
@@ -135,7 +135,7 @@ def pass_rights(state: Student, command: PassRights) -> list[ConsentEvent]:
             return following(state, [passed, *ended], command.today)
 
 
-def _changed(file: File, command: Enroll | TakeRoster) -> list[ConsentEvent]:
+def changed(file: File, command: Enroll | TakeRoster) -> list[ConsentEvent]:
     changed = StudentChanged.model_construct(
         student=file.student,
         names=command.names,

@@ -41,7 +41,7 @@ def add_guardian(state: Student, command: AddGuardian) -> list[ConsentEvent]:
                 return _settled(state, file, cases, known, command)
             if len(file.guardians) >= GUARDIANS_MAX:
                 raise refused("too-many-guardians")
-            added = _added(file.student, command.guardian, _by_hand(command))
+            added = guardian_added(file.student, command.guardian, _by_hand(command))
             return following(state, [added], command.today)
         case Erased():
             raise refused("erased")
@@ -81,9 +81,9 @@ def listed_guardians(
     for entry in names.values():
         before = known.get(entry.guardian)
         if before is None:
-            events.append(_added(student, entry.guardian, _by_roster(entry)))
+            events.append(guardian_added(student, entry.guardian, _by_roster(entry)))
         else:
-            events += _changed(student, entry.guardian, before, _updated(before, entry))
+            events += guardian_changed(student, entry.guardian, before, _updated(before, entry))
     return events + [
         GuardianEnded(student=student, guardian=guardian)
         for guardian, before in known.items()
@@ -100,7 +100,7 @@ def _settled(
 ) -> list[ConsentEvent]:
     """Said by hand of a guardian on record. Lost authority undoes no permission, unless it was a
     court that took it: then what rests on their word alone ends."""
-    events = _changed(file.student, command.guardian, known, _by_hand(command))
+    events = guardian_changed(file.student, command.guardian, known, _by_hand(command))
     lost = known.authority is Authority.FULL and command.authority is Authority.NONE
     if events and lost and command.order is not None:
         events += ended_by_court(file, cases, command.guardian, command.today)
@@ -137,11 +137,13 @@ def _updated(before: Guardian, entry: RosterGuardian) -> Guardian:
     return before.model_copy(update=about)
 
 
-def _added(student: str, guardian: str, about: Guardian) -> GuardianAdded:
+def guardian_added(student: str, guardian: str, about: Guardian) -> GuardianAdded:
     return GuardianAdded.model_construct(student=student, guardian=guardian, **dict(about))
 
 
-def _changed(student: str, guardian: str, before: Guardian, after: Guardian) -> list[ConsentEvent]:
+def guardian_changed(
+    student: str, guardian: str, before: Guardian, after: Guardian
+) -> list[ConsentEvent]:
     if before == after:
         return []
     return [GuardianChanged(student=student, guardian=guardian, **dict(after))]

@@ -1,11 +1,13 @@
 """A roster file is taken: when it began, with what, and how it came out."""
 
+from typing import Literal
+
 from libs.common.messages import Event
 
 
 class ImportStarted(Event):
     """A roster file is being taken, in the stream `import/<ref>`. `digest` names the file, keyed;
-    `leaving` are the students who will be recorded as gone."""
+    `leaving` are the students who will be recorded as gone; a delta holds changed rows only."""
 
     digest: str
     version: str
@@ -13,6 +15,7 @@ class ImportStarted(Event):
     guardians: int
     leaving: int
     skipped: int
+    mode: Literal["bulk", "delta"] = "bulk"
 
 
 class ImportFinished(Event):

@@ -11,9 +11,10 @@ from libs.common.messages import Actor, Command
 from libs.common.personal import KeyClass
 from libs.common.service import Running
 from services.consent.decider import consent
-from services.consent.decider.commands import RecordLeaving
+from services.consent.decider.commands import RecordLeaving, TakeChanges
 from services.consent.decider.states import Erased, Unknown
 from services.consent.events import StudentEnrolled, StudentMoved
+from services.consent.imports.delta import Delta
 from services.consent.imports.plan import Plan, Step, command_id
 from services.consent.imports.progress import Progress
 from services.consent.roster.guard import Enrolled
@@ -39,7 +40,7 @@ class Job(NamedTuple):
     """A file that was read and judged."""
 
     wish: Wish
-    plan: Plan
+    plan: Plan | Delta
     enrolled: dict[str, Enrolled]
     progress: Progress
 
@@ -76,7 +77,7 @@ async def rehearse(running: Running, job: Job, step: Step) -> str:
         return "left"
     handler = running.handlers[consent.category]
     known = await handler.known(f"{consent.category}/{step.ref}")
-    if isinstance(known.state, Unknown):
+    if isinstance(known.state, Unknown) and not isinstance(step.command, TakeChanges):
         return "added"
     if isinstance(known.state, Erased):
         return _said_no(job, step, "erased")
@@ -111,10 +112,12 @@ async def answered(
 def _news(job: Job, step: Step) -> str:
     if isinstance(step.command, RecordLeaving):
         return "left"
-    before = job.enrolled.get(step.ref)
+    before, school = job.enrolled.get(step.ref), step.command.school
+    if school is None:
+        return "changed"
     if before is None:
         return "added"
-    return "changed" if before.school == step.command.school else "moved"
+    return "changed" if before.school == school else "moved"
 
 
 def _said_no(job: Job, step: Step, code: str) -> str:

@@ -7,7 +7,12 @@ from uuid import UUID, uuid5
 
 from libs.common.directory import Directory
 from libs.common.messages import Stamp
-from services.consent.decider.commands import RecordLeaving, RosterGuardian, TakeRoster
+from services.consent.decider.commands import (
+    RecordLeaving,
+    RosterGuardian,
+    TakeChanges,
+    TakeRoster,
+)
 from services.consent.events import Authority, Contact, Names
 from services.consent.roster.guard import Enrolled, Removals, removals
 from services.consent.roster.students import Guardian, Roster, Student
@@ -24,7 +29,7 @@ class Step(NamedTuple):
 
     ref: str
     line: int
-    command: TakeRoster | RecordLeaving
+    command: TakeRoster | TakeChanges | RecordLeaving
 
 
 @dataclass(frozen=True, eq=False)

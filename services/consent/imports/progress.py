@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Literal
 
 from pydantic import Field
 
@@ -29,10 +30,13 @@ class ProblemRow(View):
 
 
 class Report(View):
-    """`unlisted` problems are counted only. `whole`: nobody was left out of the removals because of
+    """`students` are those the file says something usable of; of a delta, those it would change or
+    confirm. `gone_of`, `guardians_of`: how many are known where somebody would be removed.
+    `unlisted` problems are counted only. `whole`: nobody was left out of the removals because of
     rows that do not say whom they are about."""
 
     version: str
+    mode: Literal["bulk", "delta"] = "bulk"
     students: int
     guardians: int
     skipped: int
@@ -102,10 +106,15 @@ class Progress:
         )
 
 
+def mode_of(roster: Roster) -> Literal["bulk", "delta"]:
+    return "bulk" if roster.changes is None else "delta"
+
+
 def report(roster: Roster, removals: Removals) -> Report:
     findings: Findings = roster.findings
     return Report(
         version=roster.version,
+        mode=mode_of(roster),
         students=len(roster.taken),
         guardians=len(roster.people.guardians),
         skipped=len(roster.present) - len(roster.taken),

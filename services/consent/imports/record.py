@@ -21,6 +21,7 @@ class StartImport(Command):
     guardians: Fact[int] = 0
     leaving: Fact[int] = 0
     skipped: Fact[int] = 0
+    mode: Fact[Literal["bulk", "delta"]] = "bulk"
 
 
 class FinishImport(Command):
@@ -63,6 +64,7 @@ def start(state: Import, command: StartImport) -> list[ImportEvent]:
                 guardians=command.guardians,
                 leaving=command.leaving,
                 skipped=command.skipped,
+                mode=command.mode,
             )
             return [started]
         case Started() | Finished():

@@ -46,8 +46,9 @@ def roster_routes(routes: Routes[D]) -> None:
         params=ImportParams,
     )
     async def import_roster(upload: Upload[ImportParams], doors: D) -> Replied:
-        """Takes a OneRoster CSV zip, 1.1 or 1.2, bulk. A file that cannot be used is refused before
-        anything is stored; a dry run only reports. The same key again goes on where it stopped."""
+        """Takes a OneRoster CSV zip, 1.1 or 1.2, bulk or delta. A file that cannot be used is
+        refused before anything is stored; a dry run only reports. The same key again goes on where
+        it stopped."""
         wish = Wish(upload.id, f"POST {PATH}", upload.actor, **dict(upload.params))
         page = await doors.imports.offer(upload.body, wish)
         return Replied(202, page, f"{PATH}/{page.reference}")

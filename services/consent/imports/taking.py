@@ -21,7 +21,7 @@ from libs.common.wellformed import Unfit
 from services.consent.imports.asking import Job, Way, Wish, answered, ask, prepare, rehearse
 from services.consent.imports.judging import ACCEPTED, TOO_MANY, judged
 from services.consent.imports.plan import Step
-from services.consent.imports.progress import ImportPage, Progress
+from services.consent.imports.progress import ImportPage, Progress, mode_of
 from services.consent.imports.record import (
     Finished,
     FinishImport,
@@ -168,6 +168,7 @@ class Imports:
             "guardians": len(roster.people.guardians),
             "leaving": len(job.progress.removals.gone),
             "skipped": len(roster.present) - len(roster.taken),
+            "mode": mode_of(roster),
         }
         await self.running.handle(self._started(job.progress, job.wish, about))
 

@@ -6,6 +6,8 @@ from typing import NamedTuple
 REMOVED_PERCENT_MAX = 5
 """A bulk file may end at most this share of the students, and of the guardians, that are known at
 its schools. Whoever means more says so with a number."""
+FEW = 3
+"""So many may go by one delta from however small a school: it names each of them."""
 
 
 class Enrolled(NamedTuple):
@@ -17,15 +19,17 @@ class Enrolled(NamedTuple):
 
 class Removals(NamedTuple):
     """`gone` are enrolled at a school of the file and absent from it; `ended` counts guardians that
-    students who are still there would lose."""
+    students who are still there would lose. So many as `few` are never too many."""
 
     gone: tuple[str, ...] = ()
     students: int = 0
     ended: int = 0
     guardians: int = 0
+    few: int = 0
 
     def too_many(self, allowed: int) -> bool:
         """`allowed` is the number that the caller has said to expect."""
+        allowed = max(allowed, self.few)
         return _too_many(len(self.gone), self.students, allowed) or _too_many(
             self.ended, self.guardians, allowed
         )

@@ -57,12 +57,14 @@ class Person(NamedTuple):
 class People:
     """`bad` have an unusable row, `kin` are named in one, `gone` are marked for deletion, `others`
     are neither student nor family. `whole`: no row was so bad that nobody knows whom it is about.
+    `unsaid`: of whom a delta of 1.2 has a row and no role.
     """
 
     students: dict[str, Person] = field(default_factory=dict)
     guardians: dict[str, Person] = field(default_factory=dict)
     others: set[str] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
+    unsaid: dict[str, Person] = field(default_factory=dict)
     bad: set[str] = field(default_factory=set)
     kin: set[str] = field(default_factory=set)
     whole: bool = True
@@ -73,12 +75,14 @@ class People:
             or source in self.guardians
             or source in self.others
             or source in self.gone
+            or source in self.unsaid
             or source in self.bad
         )
 
     def spoil(self, source: str, kin: tuple[str, ...] = ()) -> None:
         """The file is taken to say nothing about this one."""
-        for taken in (self.students.pop(source, None), self.guardians.pop(source, None)):
+        for people in (self.students, self.guardians, self.unsaid):
+            taken = people.pop(source, None)
             self.kin.update(taken.agents if taken else ())
         self.kin.update(kin)
         self.bad.add(source)
@@ -99,13 +103,21 @@ def people(archive: Archive, version: str, roles: Roles, findings: Findings) -> 
         elif row[10].lower() == GONE:
             found.gone.add(source)
         else:
-            _file_away(found, line, row, roles if version == "1.2" else None, findings)
+            file_away(found, line, row, roles if version == "1.2" else None, findings)
     return found
 
 
-def _file_away(
-    found: People, line: int, row: tuple[str, ...], roles: Roles | None, findings: Findings
+def file_away(
+    found: People,
+    line: int,
+    row: tuple[str, ...],
+    roles: Roles | None,
+    findings: Findings,
+    *,
+    delta: bool = False,
 ) -> None:
+    """Files one row, of columns that begin with NAMES. In a delta, whose role `roles` do not say
+    is known already, or nobody."""
     source = row[0]
     if row[10].lower() not in STATUSES:
         findings.error(USERS, line, "status", "unknown-status")
@@ -114,13 +126,15 @@ def _file_away(
     parts = _parts_in_row(line, row, findings) if roles is None else roles.of(source, row[13])
     if parts is None:
         found.spoil(source, ids(row[9]))
-    elif not parts.orgs and not parts.relation:
+    elif not parts.orgs and not parts.relation and not (delta and roles):
         found.others.add(source)
     else:
         person = _person(line, row, parts, findings)
         if person is None:
             found.spoil(source, ids(row[9]))
             return
+        if not parts.orgs and not parts.relation:
+            found.unsaid[source] = person
         if parts.orgs:
             found.students[source] = person
         if parts.relation:

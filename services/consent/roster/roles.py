@@ -66,14 +66,14 @@ def roles(archive: Archive, today: date, findings: Findings) -> Roles:
         found.lines.setdefault(row[0], line)
         if row[6].lower() == GONE:
             continue
-        column, code = _take(found, row, today)
+        column, code = take(found, row, today)
         if code:
             findings.error(ROLES, line, column, code)
             found.bad.add(row[0])
     return found
 
 
-def _take(found: Roles, row: tuple[str, ...], today: date) -> tuple[str, str]:
+def take(found: Roles, row: tuple[str, ...], today: date) -> tuple[str, str]:
     """What is wrong with the row, by column and code; ("", "") when it was taken."""
     user, role, org, kind, begin, end, status = row
     role = role.lower()

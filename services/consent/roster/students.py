@@ -6,6 +6,7 @@ from datetime import date
 from typing import NamedTuple
 
 from services.consent.roster.archive import Archive
+from services.consent.roster.changes import Changes, changes
 from services.consent.roster.findings import Findings, Unusable, Weight
 from services.consent.roster.manifest import Manifest, manifest
 from services.consent.roster.people import USERS, People, Person, people
@@ -67,6 +68,8 @@ class Roster:
     families: dict[str, tuple[str, ...]] = field(default_factory=dict)
     births: dict[str, date] = field(default_factory=dict)
     people: People = field(default_factory=People)
+    changes: Changes | None = None
+    """What a delta says; nothing else above says anything of it but `findings`, `version`."""
 
     def students(self) -> Iterator[Student]:
         """The usable ones, made one by one."""
@@ -100,11 +103,29 @@ def read(data: bytes, district: Collection[str], today: date) -> Roster:
     try:
         archive = Archive(data)
         held = manifest(archive, findings)
+        if held is not None and held.delta:
+            return _delta(archive, held, frozenset(district), today, findings)
         if held is not None:
             return _roster(archive, held, frozenset(district), today, findings)
     except Unusable as broken:
         findings.fatal(broken.file, broken.line, "", broken.code)
     return Roster(findings)
+
+
+def _delta(
+    archive: Archive, held: Manifest, district: frozenset[str], today: date, findings: Findings
+) -> Roster:
+    found = changes(archive, held.version, held.files, district, today, findings)
+    if findings.total(Weight.FATAL):
+        return Roster(findings)
+    return Roster(
+        findings,
+        held.version,
+        present=frozenset(found.people.bad),
+        whole=found.whole,
+        people=found.people,
+        changes=found,
+    )
 
 
 def _roster(

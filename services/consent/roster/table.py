@@ -27,7 +27,9 @@ Row = tuple[int, tuple[str, ...]]
 the row was unreadable (and has been reported)."""
 
 
-def rows(archive: Archive, columns: Columns, findings: Findings) -> Iterator[Row]:
+def rows(
+    archive: Archive, columns: Columns, findings: Findings, *, may_be_empty: bool = False
+) -> Iterator[Row]:
     """Every row that is not blank. Raises Unusable."""
     file = columns.file
     reader = csv.reader(archive.lines(file), strict=True)
@@ -48,7 +50,7 @@ def rows(archive: Archive, columns: Columns, findings: Findings) -> Iterator[Row
         if fields:
             findings.error(file, line, "", "wrong-number-of-fields")
         yield line, ()
-    if count == 0:
+    if count == 0 and not may_be_empty:
         findings.fatal(file, 0, "", "no-rows")
 
 
