@@ -4,7 +4,7 @@ import argparse
 import sys
 from asyncio import create_task, to_thread
 from asyncio import run as run_loop
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ import orjson
 from rich.console import Console
 
 from demo import partners, proof, report, roster
-from demo.asks import crews, moment
+from demo.asks import Ask, crews, moment
 from demo.callers import Gone
 from demo.carl import DAY_BEFORE, HELPED, MEETING, R2, TAKEN_BACK, cast, scenes
 from demo.district import STUDENTS, District, district
@@ -73,12 +73,15 @@ class Demo:
         callers = platform.callers
         with self.watch.part("import"):
             page = await self._import(platform)
-            students = await references(callers, self.people)
+            asks = plan(self.people, self.directory, self.wanted.referred)
+            wanted = {ask.student for ask in asks} | {self.people.carl.source}
+            students = await references(callers, wanted)
         play = Play(callers, students)
         with self.watch.part("school year"):
-            end, referred = await self._year(platform, play)
+            end = await self._year(platform, play, asks)
         with self.watch.part("replay and verify"):
-            figures = await self._prove(platform, play, page["report"]["guardians"], referred)
+            guardians = page["report"]["guardians"]
+            figures = await self._prove(platform, play, guardians, len(students))
         self._leave(end, figures)
         return figures
 
@@ -97,8 +100,7 @@ class Demo:
         await platform.steps.settled(moment(FIRST_DAY))
         return page
 
-    async def _year(self, platform: Platform, play: Play) -> tuple[datetime, int]:
-        asks = plan(self.people, self.directory, self.wanted.referred)
+    async def _year(self, platform: Platform, play: Play, asks: Sequence[Ask]) -> datetime:
         carl = self.people.carl
         people = cast(carl, crews(self.people)[carl.school])
         story = tuple(scenes(carl, people))
@@ -112,10 +114,9 @@ class Demo:
                     self.console.print(line, highlight=False, soft_wrap=True)
 
             year = both(asks, story)
-            end = await played(
+            return await played(
                 year, play, platform.steps, telling, lambda n: bars.advance(bar, n), tell
             )
-        return end, len({ask.student for ask in asks}) + 1
 
     async def _prove(
         self, platform: Platform, play: Play, guardians: int, referred: int

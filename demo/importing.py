@@ -1,12 +1,11 @@
 """Sends the roster to the importer and follows it, then learns which student is which reference."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from demo.asks import registrar
 from demo.callers import Callers
-from demo.district import District
 from demo.play import Unexpected
 
 POLL_SECONDS = 0.2
@@ -35,9 +34,9 @@ async def imported(
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def references(callers: Callers, district: District) -> dict[str, str]:
+async def references(callers: Callers, roster_ids: Collection[str]) -> dict[str, str]:
     """Roster id -> reference, as the registrar's own system asks for them."""
-    sources = [student.source for student in district.students]
+    sources = sorted(roster_ids)
     parts = [sources[at : at + TOGETHER] for at in range(0, len(sources), TOGETHER)]
     found: dict[str, str] = {}
     for part in parts:

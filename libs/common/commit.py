@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -19,6 +19,7 @@ import orjson
 from libs.common.errors import TooLarge
 from libs.common.messages import REGISTRY, UPCASTERS, Actor, Dep, Event, Position, Recorded, instant
 from libs.common.personal import STORED
+from libs.common.words import present
 
 SPEC = 1
 SHARD_COUNT = 16
@@ -26,6 +27,7 @@ BODY_MAX = 65_535
 """Bytes; a tile entry of the proof tree carries a 16-bit length."""
 EVENTS_MAX = 128
 NO_PREV = "0" * 64
+ACTORS_MAX = 1_024
 
 
 def shard_of(stream: str) -> int:
@@ -143,8 +145,7 @@ def encode_event(event: Event) -> bytes:
     """Raises ValueError for a personal field left unsealed: plaintext never gets into a log."""
     if not event.is_sealed():
         raise ValueError(f"{event.type} holds a personal value that is not sealed")
-    data = event.model_dump(mode="json", exclude_none=True)
-    words = {"data": data, "type": event.type, "v": event.v}
+    words = {"data": orjson.Fragment(present(event)), "type": event.type, "v": event.v}
     return orjson.dumps(words, option=orjson.OPT_SORT_KEYS)
 
 
@@ -158,16 +159,21 @@ def decode_event(name: str, v: int, data: dict[str, Any]) -> Event | None:
     return known.model_validate(data, context=STORED)
 
 
+@lru_cache(ACTORS_MAX)
+def _actor(actor: Actor) -> bytes:
+    return orjson.dumps(actor._asdict(), option=orjson.OPT_SORT_KEYS)
+
+
 def encode(draft: Draft, log: str, seq: int, prev: str, at: datetime) -> Commit:
     """Gives a draft its place. Raises TooLarge."""
     shard = shard_of(draft.stream)
     first, last = draft.expected + 1, draft.expected + len(draft.events)
     head = {
-        "actor": draft.actor._asdict(),
+        "actor": orjson.Fragment(_actor(draft.actor)),
         "at": instant(at),
         "cause": str(draft.cause.position) if draft.cause else None,
-        "command": str(draft.command),
-        "correlation": str(draft.correlation),
+        "command": draft.command,
+        "correlation": draft.correlation,
         "deps": [str(dep.position) for dep in draft.deps] or None,
         "events": [orjson.Fragment(event) for event in draft.events],
         "first": first,

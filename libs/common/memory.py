@@ -12,7 +12,7 @@ from libs.common.consume import WAIT_SECONDS, Healing, Standing, resume
 from libs.common.messages import Dep, Position, Recorded
 from libs.common.ports import Bus, Delivery, Feed
 from libs.common.sealing import Keyring
-from libs.common.shapes import Projection, V
+from libs.common.shapes import Placed, Projection, V
 
 BATCH_MAX = 500
 
@@ -67,31 +67,29 @@ class InMemory(Generic[V]):
         """Opens only what the projection takes: whose an event is stands in what is stored."""
         opens = self.projection.opens
         if opens:
-            events = [entry.event for delivery in batch for entry in self._taken(delivery)]
+            events = [entry.event for delivery in batch for entry, _ in self._placed(delivery)]
             await self.keyring.known(events, opens)
         for delivery in batch:
             if not self.standing.follows(delivery):
                 continue
             try:
-                for entry in self._taken(delivery):
+                for entry, key in self._placed(delivery):
                     event: Any = entry.event
                     if opens:
                         event = await self.keyring.opened_event(event, opens)
-                    self._apply(entry._replace(event=event))
+                    self._apply(entry._replace(event=event), key)
             except ValueError as broken:  # folds are pure: failing once is failing always
                 self.standing.halt(delivery, type(broken).__name__)
                 continue
             self.standing.advance(delivery)
         self.standing.stored()
 
-    def _taken(self, delivery: Delivery) -> list[Recorded[Any]]:
-        keys = self.projection.keys
-        return [entry for entry in delivery.commit.recorded if any(keys(entry))]
+    def _placed(self, delivery: Delivery) -> list[Placed]:
+        return self.projection.places(delivery.commit)
 
-    def _apply(self, entry: Any) -> None:
-        for key in self.projection.keys(entry):
-            view = self.projection.fold(self.documents.get(key), entry, key)
-            if view is None:
-                self.documents.pop(key, None)
-            else:
-                self.documents[key] = view
+    def _apply(self, entry: Recorded[Any], key: str) -> None:
+        view = self.projection.fold(self.documents.get(key), entry, key)
+        if view is None:
+            self.documents.pop(key, None)
+        else:
+            self.documents[key] = view

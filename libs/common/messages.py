@@ -80,7 +80,7 @@ def _defaults(kind: type[BaseModel]) -> dict[str, Any] | None:
 
 
 @cache
-def _nested(kind: type[BaseModel]) -> tuple[str, ...]:
+def nested(kind: type[BaseModel]) -> tuple[str, ...]:
     """Fields that may hold models; personal ones are opaque."""
     return tuple(
         name
@@ -90,7 +90,7 @@ def _nested(kind: type[BaseModel]) -> tuple[str, ...]:
 
 
 def _within(model: BaseModel) -> Iterator["Message"]:
-    for name in _nested(type(model)):
+    for name in nested(type(model)):
         value = getattr(model, name)
         for inner in value if isinstance(value, tuple | list) else (value,):
             if isinstance(inner, Message):
@@ -137,11 +137,10 @@ class Message(BaseModel):
 
     def is_sealed(self) -> bool:
         """Whether every personal value in it is sealed, under its key class."""
+        values = self.__dict__
         for name, mark in marked(type(self)).items():
-            value = getattr(self, name)
-            if value is not None and not (
-                isinstance(value, Sealed) and value.key_class == mark.key_class
-            ):
+            value = values[name]
+            if value is not None and not (type(value) is Sealed and mark.sealed(value)):
                 return False
         return all(inner.is_sealed() for inner in _within(self))
 

@@ -66,6 +66,11 @@ class Personal:
 
     def __init__(self, key_class: KeyClass) -> None:
         self.key_class = key_class
+        self._within = f":{key_class.value}:"
+
+    def sealed(self, value: Sealed) -> bool:
+        """Whether it is sealed under this key class; no other part of a key's id has colons."""
+        return self._within in value.key
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -81,7 +86,7 @@ class Personal:
                 return inner(value)
             sealed = Sealed.parse(value)
             if sealed is not None:
-                if sealed.key_class != self.key_class:
+                if not self.sealed(sealed):
                     raise PydanticCustomError("key_class", "sealed under another key class")
                 return sealed
             if info.context is STORED and value is not None:

@@ -22,19 +22,15 @@ from libs.common.consume import (
     store,
 )
 from libs.common.errors import StoreAway
-from libs.common.messages import Recorded
 from libs.common.ports import Bus, Delivery, Doc, Documents, Put
-from libs.common.shapes import Projection, V
+from libs.common.shapes import Placed, Projection, V
 from libs.common.telemetry import span, traces_of
+from libs.common.words import said
 
 DOCUMENTS_CACHED_MAX = 5_000
 """Decoded documents of one generation kept in memory while folding live."""
 RACES_MAX = 20
 REBUILD_BATCH_MAX = 5_000
-
-
-Placed = tuple[Recorded[Any], str]
-"""An event, and a document it belongs to."""
 
 
 @dataclass(eq=False)
@@ -52,7 +48,7 @@ class Slot(Generic[V]):
     def doc(self) -> Doc:
         if self.view is None:
             return {"_pos": self.pos, "_at": self.at, "_gone": True}
-        return {**self.view.model_dump(mode="json"), "_pos": self.pos, "_at": self.at}
+        return {**said(self.view), "_pos": self.pos, "_at": self.at}
 
 
 @dataclass(eq=False)
@@ -125,9 +121,8 @@ class _Work:
         standing = self.generation.standing
         if not standing.follows(delivery):
             return
-        keys = self.generation.projection.keys
         try:
-            places = [(entry, key) for entry in delivery.commit.recorded for key in keys(entry)]
+            places = self.generation.projection.places(delivery.commit)
         except Exception as broken:  # keys are pure: failing once is failing always
             standing.halt(delivery, type(broken).__name__)
             return

@@ -5,21 +5,30 @@ from its cause, its policy and its target: hearing the news twice asks once, wha
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
 
 from libs.common.commit import Commit
-from libs.common.consume import BATCH_MAX, CURSORS, WAIT_SECONDS, Healing, Standing, resume, store
+from libs.common.consume import (
+    BATCH_MAX,
+    CURSORS,
+    NOWHERE,
+    WAIT_SECONDS,
+    Healing,
+    Standing,
+    resume,
+    store,
+)
 from libs.common.consume import done as tell_feed
 from libs.common.errors import Conflict, Refused, StoreAway
 from libs.common.handle import Answer, Ask
-from libs.common.messages import Actor, Command, Dep, Position, Role, Stamp
+from libs.common.messages import Actor, Command, Dep, Position, Recorded, Role, Stamp
 from libs.common.ports import Bus, Delivery, Documents, Put
 from libs.common.project import Generation, fold_batch
-from libs.common.shapes import Policy
+from libs.common.shapes import Policy, types_of
 from libs.common.telemetry import span
 from libs.common.views import heads
 
@@ -81,18 +90,22 @@ class Reacting:
     ) -> list[tuple[Commit, str, Command, tuple[Dep, ...]]]:
         """What follows from a batch: cause, target stream, command and what else it rests on."""
         taken = await self._take(documents, batch)
-        news = [c for c in taken if c.seq > self.starts.get((c.log, c.shard), 0)]
+        heard = types_of(self.policy.hears)
+        news = [
+            commit
+            for commit in taken
+            if not heard.isdisjoint(commit.types) and commit.seq > self.starts.get(commit.place, 0)
+        ]
         memories = await self._remembered(documents, news)
         found = []
         for commit in news:
             targets: set[str] = set()
-            for entry in commit.recorded:
-                for view, deps in self._seen(entry, memories):
-                    for stream, command in self.policy.react(entry, view):
-                        if stream in targets:
-                            raise ValueError(f"{self.policy.name} asks one stream twice")
-                        targets.add(stream)
-                        found.append((commit, stream, command, deps))
+            for entry, view, deps in self._seen(commit, memories):
+                for stream, command in self.policy.asks(entry, view):
+                    if stream in targets:
+                        raise ValueError(f"{self.policy.name} asks one stream twice")
+                    targets.add(stream)
+                    found.append((commit, stream, command, deps))
         return found
 
     async def _take(self, documents: Documents, batch: Sequence[Delivery]) -> list[Commit]:
@@ -106,9 +119,8 @@ class Reacting:
         taken: list[Commit] = []
         for delivery in batch:
             commit = delivery.commit
-            place = (commit.log, commit.shard)
-            old = before[place].seq if place in before else 0
-            new = self.standing.cursors[place].seq if place in self.standing.cursors else 0
+            old = before.get(commit.place, NOWHERE).seq
+            new = self.standing.cursors.get(commit.place, NOWHERE).seq
             if old < commit.seq <= new and commit not in taken[-1:]:
                 taken.append(commit)
         return taken
@@ -117,22 +129,24 @@ class Reacting:
         """The memory as it is stored, not as this process last saw it."""
         if self.memory is None:
             return {}
-        keys = self.memory.projection.keys
-        wanted = {key for commit in news for entry in commit.recorded for key in keys(entry)}
-        return await documents.get(self.memory.kind, wanted)
+        places = self.memory.projection.places
+        wanted = {key for commit in news for _, key in places(commit)}
+        return await documents.get(self.memory.kind, wanted) if wanted else {}
 
-    def _seen(self, entry: Any, memories: Mapping[str, Any]) -> list[tuple[Any, tuple[Dep, ...]]]:
+    def _seen(
+        self, commit: Commit, memories: Mapping[str, Any]
+    ) -> "Iterator[tuple[Recorded[Any], Any, tuple[Dep, ...]]]":
+        """Each event, with what the memory says of each document that it belongs to."""
         if self.memory is None:
-            return [(None, ())]
-        found: list[tuple[Any, tuple[Dep, ...]]] = []
-        for key in self.memory.projection.keys(entry):
+            yield from ((entry, None, ()) for entry in commit.recorded)
+            return
+        projection = self.memory.projection
+        for entry, key in projection.places(commit):
             doc = memories.get(key)
             if doc is None or doc.get("_gone"):
-                found.append((None, ()))
+                yield entry, None, ()
             else:
-                view = self.memory.projection.view.model_validate(doc)
-                found.append((view, _deps(doc)))
-        return found
+                yield entry, projection.view.model_validate(doc), _deps(doc)
 
 
 def _deps(doc: Mapping[str, Any]) -> tuple[Dep, ...]:

@@ -110,13 +110,12 @@ async def days(
 
 
 def _fold(projection: Projection[Any], commit: Commit, views: dict[str, View]) -> None:
-    for entry in commit.recorded:
-        for key in projection.keys(entry):
-            view = projection.fold(views.get(key), entry, key)
-            if view is None:
-                views.pop(key, None)
-            else:
-                views[key] = view
+    for entry, key in projection.places(commit):
+        view = projection.fold(views.get(key), entry, key)
+        if view is None:
+            views.pop(key, None)
+        else:
+            views[key] = view
 
 
 async def state_as_of(

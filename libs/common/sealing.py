@@ -8,10 +8,12 @@ log sees that a field of one student did not change.
 import os
 import time
 import unicodedata
-from base64 import b32encode, urlsafe_b64decode, urlsafe_b64encode
+from base64 import b32encode, urlsafe_b64decode
+from binascii import b2a_base64
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum
 from functools import cache
@@ -26,8 +28,8 @@ from pydantic import BaseModel, TypeAdapter
 
 from libs.common.commit import canonical
 from libs.common.errors import Forgotten
-from libs.common.messages import Command, Event
-from libs.common.personal import KeyClass, Personal, Sealed, marked
+from libs.common.messages import Command, Event, nested
+from libs.common.personal import KeyClass, Sealed, marked
 from libs.common.ports import Keys
 
 KEY_BYTES = 64
@@ -38,6 +40,7 @@ KEYS_MAX = 200_000
 KEYS_BATCH_MAX = 500
 ERASED = "Erased"
 ALGORITHM = b"SIV"
+URLSAFE = bytes.maketrans(b"+/", b"-_")
 DEPLOYMENT = "deployment"
 
 M = TypeVar("M", bound=BaseModel)
@@ -103,20 +106,13 @@ class Keyring:
     async def sealed(self, command: C, subject: str) -> tuple[C, Offers]:
         """The command with every personal field sealed, and the keys that are not durable yet: give
         them to `ensure` before anything is appended. Raises Forgotten."""
-        classes = sorted({mark.key_class.value for _, mark in _marks(command)})
-        ids = {key_class: key_id(subject, key_class) for key_class in classes}
-        if any(self._cached(ident) is None for ident in ids.values()):
+        ciphers = _Ciphers(self._cached, subject)
+        try:
+            return _seal_model(command, ciphers), {}
+        except _NotHeld:
             await self._fetch_subjects([subject])
-        offers: Offers = {}
-        ciphers: dict[str, AESSIV] = {}
-        for key_class, ident in ids.items():
-            cipher = self._cached(ident)
-            if cipher is None:
-                made = os.urandom(KEY_BYTES)
-                offers[subject, key_class] = made
-                cipher = AESSIV(made)
-            ciphers[key_class] = cipher
-        return _seal_model(command, subject, ciphers), offers
+        making = _Ciphers(self._cached, subject, {})
+        return _seal_model(command, making), making.offers or {}
 
     async def ensure(self, offers: Offers) -> bool:
         """Makes the offered keys durable. False: another was there first, so seal again.
@@ -238,20 +234,35 @@ class Keyring:
             raise PermissionError("the key-encryption key does not open this key store") from None
 
 
-def _marks(model: BaseModel) -> Iterator[tuple[str, Personal]]:
-    """Every personal field of a model and of the models within it."""
-    marks = marked(type(model))
-    for name in type(model).model_fields:
-        value = getattr(model, name)
-        if name in marks:
-            if value is not None:
-                yield name, marks[name]
-        elif isinstance(value, BaseModel):
-            yield from _marks(value)
-        elif isinstance(value, tuple | list):
-            for inner in value:
-                if isinstance(inner, BaseModel):
-                    yield from _marks(inner)
+class _NotHeld(Exception):
+    """A key that must be fetched, or made, before anything can be sealed with it."""
+
+
+@dataclass(eq=False)
+class _Ciphers:
+    """The keys of one subject, by class, while a command is sealed. With `offers`, what nobody has
+    is made; without, it is NotHeld."""
+
+    held: Callable[[str], AESSIV | None]
+    subject: str
+    offers: Offers | None = None
+    _found: dict[str, tuple[AESSIV, str, bytes]] = field(default_factory=dict)
+
+    def of(self, key_class: str) -> tuple[AESSIV, str, bytes]:
+        """The cipher and the key's id, as text and as bytes."""
+        found = self._found.get(key_class)
+        if found is None:
+            ident = key_id(self.subject, key_class)
+            found = (self.held(ident) or self._made(key_class), ident, ident.encode())
+            self._found[key_class] = found
+        return found
+
+    def _made(self, key_class: str) -> AESSIV:
+        if self.offers is None:
+            raise _NotHeld
+        made = os.urandom(KEY_BYTES)
+        self.offers[self.subject, key_class] = made
+        return AESSIV(made)
 
 
 def _sealed_fields(event: Event, classes: Collection[KeyClass]) -> dict[str, Sealed]:
@@ -271,32 +282,29 @@ def _plain_type(kind: type[BaseModel], name: str) -> TypeAdapter[Any]:
     return TypeAdapter(opened)
 
 
-def _seal_model(model: M, subject: str, ciphers: Mapping[str, AESSIV]) -> M:
+def _seal_model(model: M, ciphers: _Ciphers) -> M:
     changed: dict[str, Any] = {}
-    marks = marked(type(model))
-    for name in type(model).model_fields:
-        value = getattr(model, name)
-        if name in marks:
-            if value is not None and not isinstance(value, Sealed):
-                changed[name] = _seal(value, name, subject, marks[name].key_class, ciphers)
-        elif isinstance(value, BaseModel):
-            changed[name] = _seal_model(value, subject, ciphers)
-        elif isinstance(value, tuple | list) and any(isinstance(v, BaseModel) for v in value):
+    values = model.__dict__
+    for name, mark in marked(type(model)).items():
+        value = values[name]
+        if value is not None and type(value) is not Sealed:
+            changed[name] = _seal(value, name, *ciphers.of(mark.key_class.value))
+    for name in nested(type(model)):
+        value = values[name]
+        if isinstance(value, BaseModel):
+            changed[name] = _seal_model(value, ciphers)
+        elif isinstance(value, tuple | list) and value:
             changed[name] = type(value)(
-                _seal_model(inner, subject, ciphers) if isinstance(inner, BaseModel) else inner
+                _seal_model(inner, ciphers) if isinstance(inner, BaseModel) else inner
                 for inner in value
             )
     return model.model_copy(update=changed) if changed else model
 
 
-def _seal(
-    value: Any, label: str, subject: str, key_class: KeyClass, ciphers: Mapping[str, AESSIV]
-) -> Sealed:
-    ident = key_id(subject, key_class)
-    bound = [ALGORITHM, ident.encode(), label.encode()]
+def _seal(value: Any, label: str, cipher: AESSIV, ident: str, bound: bytes) -> Sealed:
     words = orjson.dumps(plain(value), option=orjson.OPT_SORT_KEYS)
-    cipher = ciphers[key_class.value].encrypt(words, bound)
-    return Sealed(ident, label, urlsafe_b64encode(cipher).decode().rstrip("="))
+    sealed = cipher.encrypt(words, [ALGORITHM, bound, label.encode()])
+    return Sealed(ident, label, b2a_base64(sealed, newline=False).translate(URLSAFE, b"=").decode())
 
 
 def _unseal(sealed: Sealed, cipher: AESSIV) -> Any:
@@ -322,13 +330,9 @@ def plain(value: Any) -> Any:
     """The one JSON form of a personal value: text in NFC, sets sorted, absent fields left out."""
     if isinstance(value, str):
         text = value.value if isinstance(value, Enum) else value
-        return unicodedata.normalize("NFC", text)
+        return text if text.isascii() else unicodedata.normalize("NFC", text)
     if isinstance(value, BaseModel):
-        return {
-            name: plain(inner)
-            for name in type(value).model_fields
-            if (inner := getattr(value, name)) is not None
-        }
+        return {name: plain(inner) for name, inner in value.__dict__.items() if inner is not None}
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, dict):

@@ -2,11 +2,15 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
-from typing import Any, Generic, TypeVar
+from functools import lru_cache, reduce
+from typing import Any, Generic, TypeVar, get_args
 
-from libs.common.messages import Command, Event, Recorded, State, View
+from libs.common.commit import Commit
+from libs.common.messages import REGISTRY, Command, Event, Recorded, State, View
 from libs.common.personal import KeyClass
+
+KINDS_MAX = 256
+"""Kinds of events that readers of one process may ask for."""
 
 S = TypeVar("S", bound=State)
 C = TypeVar("C", bound=Command)
@@ -39,6 +43,8 @@ class Projection(Generic[V]):
     `indexes` are the shapes `find` may ask by: a tuple of field names each, equality fields first.
     Folds over several logs or streams must commute: shards have no common order.
     A projection that `opens` key classes lives in memory only and is never written.
+    `keys` and `fold` are given events of the kinds that it `hears` (a class, or a union of them),
+    and no others.
     """
 
     name: str
@@ -49,6 +55,34 @@ class Projection(Generic[V]):
     fold: Callable[[V | None, Recorded[Any], str], V | None]
     indexes: tuple[tuple[str, ...], ...] = ()
     opens: frozenset[KeyClass] = field(default_factory=frozenset)
+    hears: Any = Event
+
+    def places(self, commit: Commit) -> "list[Placed]":
+        """The events of a commit that it hears, each with the documents that it belongs to."""
+        heard = types_of(self.hears)
+        if heard.isdisjoint(commit.types):
+            return []
+        return [
+            (entry, key)
+            for entry in commit.recorded
+            if entry.event.type in heard
+            for key in self.keys(entry)
+        ]
+
+
+Placed = tuple[Recorded[Any], str]
+"""An event, and a document it belongs to."""
+
+
+@lru_cache(KINDS_MAX)
+def _types_of(hears: Any, _: int) -> frozenset[str]:
+    kinds = get_args(hears) or (hears,)
+    return frozenset(name for name, kind in REGISTRY.items() if issubclass(kind, kinds))
+
+
+def types_of(hears: Any) -> frozenset[str]:
+    """The stored types that a class, or a union of classes, stands for."""
+    return _types_of(hears, len(REGISTRY))
 
 
 @dataclass(frozen=True)
@@ -57,7 +91,8 @@ class Policy(Generic[V]):
 
     With a `memory`, each event is folded first; `react` is then called once for each of the event's
     keys with the document (also when the event had been folded before). `from_start` asks for the
-    whole history, otherwise asking starts at the heads of the policy's first deployment.
+    whole history, otherwise asking starts at the heads of the policy's first deployment. `react` is
+    given events of the kinds that the policy `hears`, and no others.
     """
 
     name: str
@@ -65,3 +100,8 @@ class Policy(Generic[V]):
     react: Callable[[Recorded[Any], V | None], Iterable[tuple[str, Command]]]
     memory: Projection[V] | None = None
     from_start: bool = False
+    hears: Any = Event
+
+    def asks(self, entry: Recorded[Any], view: V | None) -> Iterable[tuple[str, Command]]:
+        """What follows from an event; nothing does from one that it does not hear."""
+        return self.react(entry, view) if entry.event.type in types_of(self.hears) else ()

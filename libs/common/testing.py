@@ -10,7 +10,7 @@ from libs.common.commit import shard_of
 from libs.common.errors import Refused
 from libs.common.messages import Actor, Event, Position, Recorded, Role, Stamp
 from libs.common.personal import Sealed
-from libs.common.shapes import C, Decider, E, Projection, S, V
+from libs.common.shapes import C, Decider, E, Projection, S, V, types_of
 
 NOON = datetime(2025, 9, 15, 16, 0, tzinfo=UTC)
 SOMEBODY = Actor("usr_somebody", Role.TEACHER, "sch_one")
@@ -81,6 +81,8 @@ def folded(projection: Projection[V], history: Iterable[Recorded[Event]]) -> dic
     """Every document of a projection after this history."""
     documents: dict[str, V] = {}
     for entry in history:
+        if entry.event.type not in types_of(projection.hears):
+            continue
         for key in projection.keys(entry):
             document = projection.fold(documents.get(key), entry, key)
             if document is None:

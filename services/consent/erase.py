@@ -26,18 +26,23 @@ CLASSES = tuple(sorted(key_class.value for key_class in KeyClass))
 
 def erasing(directory: Directory) -> Policy[View]:
     def react(entry: Recorded[Any], _: View | None) -> Iterable[tuple[str, Command]]:
-        if isinstance(entry.event, StudentErasureOrdered):
-            today = directory.calendar.local(entry.at)
-            command = NoteErased(
-                student=entry.event.student,
-                zone=directory.calendar.timezone,
-                classes=CLASSES,
-                keys=0,
-                horizon=today + timedelta(days=BACKUP_DAYS),
-            )
-            yield f"student/{entry.event.student}", command
+        today = directory.calendar.local(entry.at)
+        command = NoteErased(
+            student=entry.event.student,
+            zone=directory.calendar.timezone,
+            classes=CLASSES,
+            keys=0,
+            horizon=today + timedelta(days=BACKUP_DAYS),
+        )
+        yield f"student/{entry.event.student}", command
 
-    return Policy(name="erase", logs=("consent",), react=react, from_start=True)
+    return Policy(
+        name="erase",
+        logs=("consent",),
+        react=react,
+        from_start=True,
+        hears=StudentErasureOrdered,
+    )
 
 
 def forgetting(running: Running, handle: Handle) -> Handle:

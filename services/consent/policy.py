@@ -49,29 +49,30 @@ BACK_CLASSES = frozenset(
 )
 BACK_PURPOSES = frozenset({Purpose.COORDINATION, Purpose.EVALUATION})
 
+Over = ReferralWithdrawn | ReferralClosed | OutcomeAcknowledged
 React = Callable[[Recorded[Any], View | None], Iterable[tuple[str, Command]]]
 
 
 def policies(directory: Directory) -> tuple[Policy[View], ...]:
     """Each asks a student's stream at most once for one commit."""
     return (
-        _policy("ask-out", _asking(directory, "out")),
-        _policy("ask-back", _asking(directory, "back")),
-        _policy("drop-request", _over_with(directory, WithdrawRequest)),
-        _policy("end-grant", _over_with(directory, Expire)),
-        _policy("drop-recalled", _recalled(directory, WithdrawRequest)),
-        _policy("end-recalled", _recalled(directory, Expire)),
+        _policy("ask-out", ReferralRouted, _asking(directory, "out")),
+        _policy("ask-back", ReferralRouted, _asking(directory, "back")),
+        _policy("drop-request", Over, _over_with(directory, WithdrawRequest)),
+        _policy("end-grant", Over, _over_with(directory, Expire)),
+        _policy("drop-recalled", ReferralRecalled, _recalled(directory, WithdrawRequest)),
+        _policy("end-recalled", ReferralRecalled, _recalled(directory, Expire)),
     )
 
 
-def _policy(name: str, react: React) -> Policy[View]:
-    return Policy(name=name, logs=("referrals",), react=react)
+def _policy(name: str, hears: Any, react: React) -> Policy[View]:
+    return Policy(name=name, logs=("referrals",), react=react, hears=hears)
 
 
 def _asking(directory: Directory, way: str) -> React:
     def react(entry: Recorded[Any], _: View | None) -> Iterable[tuple[str, Command]]:
-        event = entry.event
-        if isinstance(event, ReferralRouted) and event.consent is ConsentIs.AWAITED:
+        event: ReferralRouted = entry.event
+        if event.consent is ConsentIs.AWAITED:
             command = RequestConsent(
                 student=event.student,
                 zone=directory.calendar.timezone,
@@ -104,11 +105,10 @@ def _terms(directory: Directory, entry: Recorded[Any], event: ReferralRouted, wa
 
 def _over_with(directory: Directory, ask: type[WithdrawRequest] | type[Expire]) -> React:
     def react(entry: Recorded[Any], _: View | None) -> Iterable[tuple[str, Command]]:
-        event = entry.event
-        if isinstance(event, ReferralWithdrawn | ReferralClosed | OutcomeAcknowledged):
-            zone = directory.calendar.timezone
-            command = ask(student=event.student, zone=zone, referral=event.referral)
-            yield f"student/{event.student}", command
+        event: Over = entry.event
+        zone = directory.calendar.timezone
+        command = ask(student=event.student, zone=zone, referral=event.referral)
+        yield f"student/{event.student}", command
 
     return react
 
@@ -117,15 +117,14 @@ def _recalled(directory: Directory, ask: type[WithdrawRequest] | type[Expire]) -
     """Another receiver may be asked in the same commit, so only this attempt is over."""
 
     def react(entry: Recorded[Any], _: View | None) -> Iterable[tuple[str, Command]]:
-        event = entry.event
-        if isinstance(event, ReferralRecalled):
-            command = ask(
-                student=event.student,
-                zone=directory.calendar.timezone,
-                referral=event.referral,
-                attempt=event.attempt,
-            )
-            yield f"student/{event.student}", command
+        event: ReferralRecalled = entry.event
+        command = ask(
+            student=event.student,
+            zone=directory.calendar.timezone,
+            referral=event.referral,
+            attempt=event.attempt,
+        )
+        yield f"student/{event.student}", command
 
     return react
 

@@ -33,7 +33,7 @@ def follow_consent(entry: Recorded[Any], grant: Resting | None) -> Iterable[tupl
     """A referral waits for one grant or rests on one grant, never more: each is asked once. Where
     the answer has been given already, asking again is silence."""
     event = entry.event
-    if grant is None or not isinstance(event, Family | Begins):
+    if grant is None:
         return
     if grant.covers:
         named = {grant.referral} if isinstance(event, Family) else set()
@@ -49,9 +49,9 @@ def follow_consent(entry: Recorded[Any], grant: Resting | None) -> Iterable[tupl
         yield from ((_stream(referral), refused) for referral in grant.awaiting)
 
 
-def follow_roster(entry: Recorded[Any], known: Enrolment | None) -> Iterable[tuple[str, Command]]:
+def follow_roster(_: Recorded[Any], known: Enrolment | None) -> Iterable[tuple[str, Command]]:
     """Referrals move with the student, and end when the student is gone."""
-    if known is None or not isinstance(entry.event, Enrolling | ConcernRaised | ReferralReopened):
+    if known is None:
         return
     for referral, school in known.referrals.items():
         if known.gone is not None:
@@ -79,6 +79,7 @@ hold = Policy[Resting](
     logs=("consent", "referrals"),
     react=follow_consent,
     memory=resting,
+    hears=Family | Begins,
     from_start=True,
 )
 """Never starts at the heads: a revocation that nobody was there to hear must still hold."""
@@ -88,6 +89,7 @@ follow = Policy[Enrolment](
     logs=("consent", "referrals"),
     react=follow_roster,
     memory=enrolments,
+    hears=Enrolling | ConcernRaised | ReferralReopened,
     from_start=True,
 )
 

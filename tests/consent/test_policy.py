@@ -65,7 +65,7 @@ def routed(consent: ConsentIs, holder: str = "district") -> ReferralRouted:
 def asked(event: Event) -> dict[str, list[tuple[str, Command]]]:
     """What each policy asks when it hears this."""
     entry = recorded(event, "referral/ref_1", log="referrals")
-    found = {policy.name: list(policy.react(entry, None)) for policy in policies(DIRECTORY)}
+    found = {policy.name: list(policy.asks(entry, None)) for policy in policies(DIRECTORY)}
     return {name: asks for name, asks in found.items() if asks}
 
 
@@ -133,7 +133,7 @@ def test_a_policy_asks_a_stream_once_for_one_commit() -> None:
     commit = (ReferralRecalled(**about), routed(ConsentIs.AWAITED))
     for policy in policies(DIRECTORY):
         entries = (recorded(event, "referral/ref_1", log="referrals") for event in commit)
-        streams = [stream for entry in entries for stream, _ in policy.react(entry, None)]
+        streams = [stream for entry in entries for stream, _ in policy.asks(entry, None)]
         assert len(streams) == len(set(streams)), policy.name
 
 

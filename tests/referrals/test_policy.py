@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from libs.common.messages import Command, Event, Recorded
-from libs.common.shapes import Policy
+from libs.common.shapes import Policy, types_of
 from libs.common.testing import folded
 from services.consent import events as consent
 from services.referrals.decider.commands import (
@@ -51,11 +51,10 @@ def asked(policy: Policy[Any], entries: Iterable[Recorded[Any]]) -> Asks:
     memory, asks = policy.memory, []
     assert memory is not None
     for entry in entries:
-        for key in memory.keys(entry):
+        keys = [*memory.keys(entry)] if entry.event.type in types_of(memory.hears) else []
+        for key in keys:
             documents[key] = memory.fold(documents.get(key), entry, key)
-        of_entry = list(
-            chain.from_iterable(policy.react(entry, documents[key]) for key in memory.keys(entry))
-        )
+        of_entry = list(chain.from_iterable(policy.asks(entry, documents[key]) for key in keys))
         streams = [stream for stream, _ in of_entry]
         assert len(streams) == len(set(streams)), "one stream is asked once for one cause"
         asks += of_entry
@@ -205,6 +204,6 @@ def test_one_commit_that_takes_back_and_asks_elsewhere_asks_no_stream_twice() ->
         stream
         for entry in (taken_back, asked_anew)
         for key in resting.keys(entry)
-        for stream, _ in hold.react(entry, documents[key])
+        for stream, _ in hold.asks(entry, documents[key])
     ]
     assert len(asks) == len(set(asks))

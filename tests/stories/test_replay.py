@@ -65,7 +65,8 @@ async def test_replay_says_what_the_read_models_said(tmp_path: Path) -> None:
     async with started(engines, files, instant(moment(FIRST_DAY))) as platform:
         await imported(platform.callers, files.roster.read_bytes(), lambda _done, _all: None)
         await platform.steps.settled(moment(FIRST_DAY))
-        play = Play(platform.callers, await references(platform.callers, people))
+        everybody = [student.source for student in people.students]
+        play = Play(platform.callers, await references(platform.callers, everybody))
         kept: list[dict[str, dict[str, Doc]]] = []
         for one in both(plan(people, directory, REFERRED), ()):
             if one.at > kept_at and not kept:

@@ -138,7 +138,7 @@ def _updated(before: Guardian, entry: RosterGuardian) -> Guardian:
 
 
 def guardian_added(student: str, guardian: str, about: Guardian) -> GuardianAdded:
-    return GuardianAdded.model_construct(student=student, guardian=guardian, **dict(about))
+    return GuardianAdded.model_construct(student=student, guardian=guardian, **about.__dict__)
 
 
 def guardian_changed(
@@ -146,7 +146,7 @@ def guardian_changed(
 ) -> list[ConsentEvent]:
     if before == after:
         return []
-    return [GuardianChanged(student=student, guardian=guardian, **dict(after))]
+    return [GuardianChanged(student=student, guardian=guardian, **after.__dict__)]
 
 
 def _ended(file: File, guardian: str) -> list[ConsentEvent]:

@@ -118,14 +118,12 @@ def access_key(student: str, recipient: str) -> str:
 
 
 def _keys(entry: Recorded[Any]) -> Iterable[str]:
-    event = entry.event
+    event: AccessEvent = entry.event
     match event:
         case ConsentGranted() | ConsentNarrowed():
             return (access_key(event.student, event.terms.recipient),)
         case ConsentRevoked() | ConsentExpired():
             return (access_key(event.student, event.recipient),)
-        case _:
-            return ()
 
 
 def _fold(access: Access | None, entry: Recorded[Any], _: str) -> Access | None:
@@ -198,5 +196,11 @@ def _forgotten(access: Access | None, grant: str) -> Access | None:
 
 
 access = Projection(
-    name="access", version=1, logs=("consent",), view=Access, keys=_keys, fold=_fold
+    name="access",
+    version=1,
+    logs=("consent",),
+    view=Access,
+    keys=_keys,
+    fold=_fold,
+    hears=AccessEvent,
 )

@@ -66,13 +66,14 @@ def clocks(directory: Directory) -> Projection[ClockRow]:
         view=Row,
         keys=_keys,
         fold=_folding(directory.calendar),
+        hears=ClockEvent,
         indexes=(("due",),),
     )
 
 
 def _keys(entry: Recorded[Any]) -> Iterable[str]:
     event = entry.event
-    return (case_key(event.student, event.grant),) if isinstance(event, ClockEvent) else ()
+    return (case_key(event.student, event.grant),)
 
 
 Fold = Callable[[ClockRow | None, Recorded[Any], str], ClockRow | None]

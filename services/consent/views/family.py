@@ -82,7 +82,7 @@ def case_key(student: str, grant: str) -> str:
 
 def _keys(entry: Recorded[Any]) -> Iterable[str]:
     event = entry.event
-    return (case_key(event.student, event.grant),) if isinstance(event, CaseEvent) else ()
+    return (case_key(event.student, event.grant),)
 
 
 def _fold(story: Story | None, entry: Recorded[Any], _: str) -> Story | None:
@@ -167,6 +167,7 @@ family = Projection(
     view=Story,
     keys=_keys,
     fold=_fold,
+    hears=CaseEvent,
     indexes=(("student", "grant"),),
 )
 
@@ -245,5 +246,6 @@ requests = Projection(
     view=Waiting,
     keys=_waiting_keys,
     fold=_fold_waiting,
+    hears=CaseEvent | StudentMoved,
     indexes=(("school", "since"),),
 )

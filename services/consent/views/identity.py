@@ -43,7 +43,7 @@ PersonEvent = (
 
 
 def _keys(entry: Recorded[Any]) -> Iterable[str]:
-    return (entry.event.student,) if isinstance(entry.event, PersonEvent) else ()
+    return (entry.event.student,)
 
 
 def _fold(person: Person | None, entry: Recorded[Any], _: str) -> Person | None:
@@ -62,7 +62,7 @@ def _fold(person: Person | None, entry: Recorded[Any], _: str) -> Person | None:
 
 
 def _person(event: StudentEnrolled | StudentChanged, school: str, here: bool) -> Person:
-    return Person(
+    return Person.model_construct(
         student=event.student,
         school=school,
         here=here,
@@ -85,6 +85,7 @@ identity = Projection(
     view=Person,
     keys=_keys,
     fold=_fold,
+    hears=PersonEvent,
     opens=frozenset({KeyClass.IDENTITY}),
 )
 

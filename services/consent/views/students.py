@@ -63,7 +63,7 @@ StudentEvent = (
 
 
 def _keys(entry: Recorded[Any]) -> Iterable[str]:
-    return (entry.event.student,) if isinstance(entry.event, StudentEvent) else ()
+    return (entry.event.student,)
 
 
 def _fold(pupil: Pupil | None, entry: Recorded[Any], _: str) -> Pupil | None:
@@ -140,6 +140,7 @@ students = Projection(
     view=Pupil,
     keys=_keys,
     fold=_fold,
+    hears=StudentEvent,
     indexes=(("school", "situation", "student"), ("situation", "student")),
 )
 
@@ -152,16 +153,17 @@ class Children(View):
 
 
 def _guardian_keys(entry: Recorded[Any]) -> Iterable[str]:
-    event = entry.event
-    return (event.guardian,) if isinstance(event, GuardianAdded | GuardianEnded) else ()
+    return (entry.event.guardian,)
 
 
 def _fold_children(known: Children | None, entry: Recorded[Any], guardian: str) -> Children | None:
     event: GuardianAdded | GuardianEnded = entry.event
     others = tuple(ref for ref in known.students if ref != event.student) if known else ()
     if isinstance(event, GuardianAdded):
-        return Children(guardian=guardian, students=tuple(sorted((*others, event.student))))
-    return Children(guardian=guardian, students=others) if others else None
+        return Children.model_construct(
+            guardian=guardian, students=tuple(sorted((*others, event.student)))
+        )
+    return Children.model_construct(guardian=guardian, students=others) if others else None
 
 
 children = Projection(
@@ -171,4 +173,5 @@ children = Projection(
     view=Children,
     keys=_guardian_keys,
     fold=_fold_children,
+    hears=GuardianAdded | GuardianEnded,
 )

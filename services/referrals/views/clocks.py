@@ -82,12 +82,13 @@ def clocks(directory: Directory) -> Projection[ClockRow]:
         view=Row,
         keys=_keys,
         fold=_folding(directory),
+        hears=About,
         indexes=(("due",), ("school", "due")),
     )
 
 
 def _keys(entry: Recorded[Any]) -> Iterable[str]:
-    return (entry.stream,) if isinstance(entry.event, About) else ()
+    return (entry.stream,)
 
 
 def _folding(

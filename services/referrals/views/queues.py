@@ -84,8 +84,8 @@ class QueueRow(View):
 
 
 def _inbox_keys(entry: Recorded[Any]) -> Iterable[str]:
-    event = entry.event
-    return (event.referral,) if isinstance(event, About) and to_agency(entry.event) else ()
+    event: ReferralEvent = entry.event
+    return (event.referral,) if to_agency(event) else ()
 
 
 def _inbox(row: InboxRow | None, entry: Recorded[Any], _: str) -> InboxRow | None:
@@ -135,8 +135,8 @@ def _alerts(unread: tuple[int, ...], event: ReferralEvent, side: Side) -> dict[s
 
 def _queue_keys(entry: Recorded[Any]) -> Iterable[str]:
     """An onward referral is the sending agency's; schools see it by permission only."""
-    event = entry.event
-    return (event.referral,) if isinstance(event, About) and event.sender == SCHOOL else ()
+    event: ReferralEvent = entry.event
+    return (event.referral,) if event.sender == SCHOOL else ()
 
 
 def _queue(row: QueueRow | None, entry: Recorded[Any], _: str) -> QueueRow | None:
@@ -204,6 +204,7 @@ inbox = Projection[InboxRow](
     view=InboxRow,
     keys=_inbox_keys,
     fold=_inbox,
+    hears=About,
     indexes=(
         ("agency", "rank", "sent_at"),
         ("agency", "situation", "rank", "sent_at"),
@@ -218,6 +219,7 @@ queue = Projection[QueueRow](
     view=QueueRow,
     keys=_queue_keys,
     fold=_queue,
+    hears=About,
     indexes=(
         ("school", "open", "rank", "since"),
         ("school", "situation", "rank", "since"),

@@ -93,13 +93,12 @@ GrantEvent = ConsentGranted | ConsentNarrowed | ConsentRevoked | ConsentExpired
 
 
 def _covering_keys(entry: Recorded[Any]) -> Iterable[str]:
-    match entry.event:
+    event: GrantEvent = entry.event
+    match event:
         case ConsentGranted() | ConsentNarrowed():
-            return (covering_key(entry.event.student, entry.event.terms.recipient),)
+            return (covering_key(event.student, event.terms.recipient),)
         case ConsentRevoked() | ConsentExpired():
-            return (covering_key(entry.event.student, entry.event.recipient),)
-        case _:
-            return ()
+            return (covering_key(event.student, event.recipient),)
 
 
 def _covering(known: Covering | None, entry: Recorded[Any], key: str) -> Covering | None:
@@ -158,11 +157,9 @@ Ends = (
 
 
 def _resting_keys(entry: Recorded[Any]) -> Iterable[str]:
-    event = entry.event
+    event: Family | Begins | Ends = entry.event
     if isinstance(event, Family):
         return (event.grant,)
-    if not isinstance(event, Begins | Ends):
-        return ()
     grants = {event.rested, event.grant if isinstance(event, Begins) else None}
     return sorted(grant for grant in grants if grant is not None)
 
@@ -212,6 +209,7 @@ covering = Projection[Covering](
     view=Covering,
     keys=_covering_keys,
     fold=_covering,
+    hears=GrantEvent,
 )
 
 resting = Projection[Resting](
@@ -221,4 +219,5 @@ resting = Projection[Resting](
     view=Resting,
     keys=_resting_keys,
     fold=_resting,
+    hears=Family | Begins | Ends,
 )

@@ -100,7 +100,7 @@ class Need(View):
 
 
 def _keys(entry: Recorded[Any]) -> Iterable[str]:
-    return (entry.event.referral,) if isinstance(entry.event, About) else ()
+    return (entry.event.referral,)
 
 
 def _story(story: Story | None, entry: Recorded[Any], _: str) -> Story | None:
@@ -158,7 +158,7 @@ def _line(entry: Recorded[Any]) -> Line:
 
 
 def _need_keys(entry: Recorded[Any]) -> Iterable[str]:
-    return (entry.event.need,) if isinstance(entry.event, About) else ()
+    return (entry.event.need,)
 
 
 def _need(need: Need | None, entry: Recorded[Any], _: str) -> Need | None:
@@ -195,9 +195,21 @@ def _part(part: Part | None, entry: Recorded[Any]) -> Part:
 
 
 stories = Projection[Story](
-    name="stories", version=1, logs=("referrals",), view=Story, keys=_keys, fold=_story
+    name="stories",
+    version=1,
+    logs=("referrals",),
+    view=Story,
+    keys=_keys,
+    fold=_story,
+    hears=About,
 )
 
 needs = Projection[Need](
-    name="needs", version=1, logs=("referrals",), view=Need, keys=_need_keys, fold=_need
+    name="needs",
+    version=1,
+    logs=("referrals",),
+    view=Need,
+    keys=_need_keys,
+    fold=_need,
+    hears=About,
 )

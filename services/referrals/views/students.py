@@ -83,16 +83,20 @@ Roster = (
 
 
 def _student_keys(entry: Recorded[Any]) -> Iterable[str]:
-    return (entry.event.student,) if isinstance(entry.event, Roster) else ()
+    return (entry.event.student,)
 
 
 def _student(known: Student | None, entry: Recorded[Any], _: str) -> Student | None:
     event: Roster = entry.event
     match event:
         case StudentEnrolled():
-            before = known or Student(student=event.student, school=event.school, kin={})
-            enrolled = {"school": event.school, "standing": "enrolled"}
-            return before.model_copy(update={**enrolled, **_named(event)})
+            return Student.model_construct(
+                student=event.student,
+                school=event.school,
+                adult=known.adult if known else False,
+                kin=known.kin if known else {},
+                **_named(event),
+            )
         case StudentErasureOrdered() | StudentErased():
             school = known.school if known else ""
             return Student(student=event.student, school=school, standing="erased", kin={})
@@ -118,13 +122,13 @@ def _changed(known: Student, event: Roster) -> dict[str, object]:
             return {}
 
 
-def _named(event: StudentEnrolled | StudentChanged) -> dict[str, object]:
+def _named(event: StudentEnrolled | StudentChanged) -> dict[str, Any]:
     names = ("names", "birth_date", "grade", "language")
     return {name: getattr(event, name) for name in names}
 
 
 def _kin(event: GuardianAdded | GuardianChanged) -> Kin:
-    return Kin(
+    return Kin.model_construct(
         guardian=event.guardian,
         names=event.names,
         relation=event.relation,
@@ -153,7 +157,7 @@ OpenEvent = (
 
 
 def _open_keys(entry: Recorded[Any]) -> Iterable[str]:
-    return (entry.event.student,) if isinstance(entry.event, OpenEvent) else ()
+    return (entry.event.student,)
 
 
 def _open(known: Open | None, entry: Recorded[Any], _: str) -> Open | None:
@@ -194,12 +198,12 @@ Placed = (
 
 
 def _enrolment_keys(entry: Recorded[Any]) -> Iterable[str]:
-    return (entry.event.student,) if isinstance(entry.event, Enrolling | Placed) else ()
+    return (entry.event.student,)
 
 
 def _enrolment(known: Enrolment | None, entry: Recorded[Any], _: str) -> Enrolment | None:
     event: Enrolling | Placed = entry.event
-    doc = known or Enrolment(student=event.student, referrals={})
+    doc = known or Enrolment.model_construct(student=event.student, referrals={})
     if isinstance(event, About):
         return doc.model_copy(update={"referrals": _believed(doc.referrals, event)})
     match event:
@@ -227,6 +231,7 @@ students = Projection[Student](
     view=Student,
     keys=_student_keys,
     fold=_student,
+    hears=Roster,
 )
 
 open_referrals = Projection[Open](
@@ -236,6 +241,7 @@ open_referrals = Projection[Open](
     view=Open,
     keys=_open_keys,
     fold=_open,
+    hears=OpenEvent,
 )
 
 enrolments = Projection[Enrolment](
@@ -245,4 +251,5 @@ enrolments = Projection[Enrolment](
     view=Enrolment,
     keys=_enrolment_keys,
     fold=_enrolment,
+    hears=Enrolling | Placed,
 )

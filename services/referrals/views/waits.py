@@ -70,8 +70,8 @@ def turns_in_order(waits: Iterable[Wait]) -> list[str]:
 
 
 def _keys(entry: Recorded[Any]) -> Iterable[str]:
-    event = entry.event
-    if not isinstance(event, WaitEvent) or event.receiver is None or event.service is None:
+    event: WaitEvent = entry.event
+    if event.receiver is None or event.service is None:
         return
     yield wait_key(event.school, event.receiver, event.service)
     if isinstance(event, ReferralMoved):
@@ -141,6 +141,7 @@ waits = Projection[Wait](
     view=Wait,
     keys=_keys,
     fold=_fold,
+    hears=WaitEvent,
     indexes=(("school",), ("agency", "service")),
 )
 """Each referral changes its own turn only, so folds over many streams commute."""
