@@ -208,14 +208,17 @@ async def test_of_1_2_roles_alone_move_and_end(newer_at: Desk) -> None:
 async def test_of_1_2_a_guardian_s_role_that_ended_ends_the_family_there(newer_at: Desk) -> None:
     ended = since(dict(role_row("p0", "parent", "one")), "tobedeleted")
     elsewhere = since(dict(role_row("p2", "parent", "two")), "tobedeleted")
-    sent = delta(version="1.2", roles=(ended, elsewhere, role_row("p4", "relative", "one")))
+    of_all = since(dict(role_row("p6", "parent", "city")), "tobedeleted")
+    relative = role_row("p4", "relative", "one")
+    sent = delta(version="1.2", roles=(ended, elsewhere, of_all, relative))
     page = await newer_at.send(sent, "second")
-    assert page.counts == counts(changed=2)
+    assert page.counts == counts(changed=3)
+    assert isinstance((await news(newer_at, "s6"))[-1], GuardianEnded), "it was held for all"
     (gone,) = await news(newer_at, "s0")
     assert gone == GuardianEnded(student=newer_at.student("s0"), guardian=newer_at.person("p0"))
     assert await news(newer_at, "s2") == [], "the role ended at a school their child is not at"
-    (relative,) = await news(newer_at, "s4")
-    assert relative.authority is Authority.NONE
+    (demoted,) = await news(newer_at, "s4")
+    assert demoted.authority is Authority.NONE
 
 
 async def test_of_1_2_a_row_without_a_role_is_of_whom_it_was(newer_at: Desk) -> None:

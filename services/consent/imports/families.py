@@ -38,8 +38,8 @@ class Known(NamedTuple):
 
 
 class Adult(NamedTuple):
-    """What a delta says of an adult, with the students whom it names. `ended` are the organisations
-    whose families they leave; `relation` is empty where nothing is said of it."""
+    """What a delta says of an adult, with the students whom it names. `ended` are the schools whose
+    families they leave, or `everywhere`; `relation` is empty where nothing is said of it."""
 
     line: int
     person: Person | None = None
@@ -47,12 +47,14 @@ class Adult(NamedTuple):
     students: frozenset[str] = frozenset()
     gone: bool = False
     ended: tuple[str, ...] = ()
+    everywhere: bool = False
 
     def leaves(self, school: str) -> bool:
         """Whether they are no guardian any more of who goes to this school."""
         if self.gone:
             return True
-        return not self.relation and school.removeprefix(SCHOOL) in self.ended
+        ended = self.everywhere or school.removeprefix(SCHOOL) in self.ended
+        return ended and not self.relation
 
 
 @dataclass(eq=False)
@@ -73,14 +75,11 @@ def adults_of(changes: Changes, ref: Ref) -> dict[str, Adult]:
     people, found = changes.people, dict[str, Adult]()
     for source, person in (*people.guardians.items(), *people.unsaid.items()):
         students = frozenset(ref("stu_", agent) for agent in person.agents)
-        kin = changes.kinship.get(source)
-        ended = kin.ended if kin else ()
-        found[ref("usr_", source)] = Adult(
-            person.line, person, person.relation, students, ended=ended
-        )
+        found[ref("usr_", source)] = Adult(person.line, person, person.relation, students)
     for source, kin in changes.kinship.items():
-        if source not in people.guardians and source not in people.unsaid:
-            found[ref("usr_", source)] = Adult(kin.line, relation=kin.relation, ended=kin.ended)
+        guardian = ref("usr_", source)
+        known = found.get(guardian, Adult(kin.line, relation=kin.relation))
+        found[guardian] = known._replace(ended=kin.ended, everywhere=kin.everywhere)
     for source, line in changes.gone.items():
         found[ref("usr_", source)] = Adult(line, gone=True)
     return found

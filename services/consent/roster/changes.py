@@ -51,12 +51,13 @@ class Schooling(NamedTuple):
 
 
 class Kinship(NamedTuple):
-    """What the roles of a delta say of an adult: the relation that holds, and the organisations at
-    which one has ended."""
+    """What the roles of a delta say of an adult: the relation that holds, the schools at which one
+    has ended, and whether one has ended that was held at no school, so for all."""
 
     line: int
     relation: str = ""
     ended: tuple[str, ...] = ()
+    everywhere: bool = False
 
 
 @dataclass(eq=False)
@@ -218,7 +219,8 @@ def _by_roles(said: _Roles, district: frozenset[str], found: Changes, findings: 
     for user in _sound(said, found, said.active.relations.keys() | said.family_ended.keys()):
         relation = said.active.relations.get(user, "")
         ended = said.family_ended.get(user, ())
-        found.kinship[user] = Kinship(said.active.lines[user], relation, ended)
+        everywhere = not district.issuperset(ended)
+        found.kinship[user] = Kinship(said.active.lines[user], relation, ended, everywhere)
 
 
 def _sound(said: _Roles, found: Changes, users: set[str]) -> Iterator[str]:
