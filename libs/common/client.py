@@ -86,14 +86,21 @@ class Client:
         a second time only when an idle connection turns out to be closed: give commands their key.
         """
         request = self._encode(method, path, body, headers or {})
+        lost_before = False
         async with self._places, asyncio.timeout(seconds):
             while True:
-                connection = self._take() or await self._open()
+                try:
+                    connection = self._take() or await self._open()
+                except OSError as away:
+                    if lost_before:  # what went out on an idle connection may have arrived
+                        raise NoReply(type(away).__name__) from away
+                    raise
                 try:
                     status, found, raw = await connection.exchange(request)
                 except (OSError, EOFError) as lost:
                     connection.writer.close()
                     if connection.used and not getattr(lost, "partial", b""):
+                        lost_before = True
                         continue
                     raise NoReply(type(lost).__name__) from lost
                 except BaseException:
