@@ -63,8 +63,8 @@ contracts: $(STAMP) ## write additions to the event contracts; a contract grows,
 manifests: $(STAMP) ## render the Kubernetes overlays anew; needs kubectl or kustomize
 	$(RUN) -m tests.deploy
 
-prove: ## long runs under faults
-	@echo "There are no long runs under faults yet; 'make test' holds the short ones."; exit 1
+prove: $(STAMP) ## long runs under faults, and a page about them (ONLY=name, SEED=number)
+	$(RUN) -m tests.faults $(if $(ONLY),--only $(ONLY)) $(if $(SEED),--seed $(SEED))
 
 bench: ## performance figures, measured side by side
 	@echo "There are no benchmarks yet."; exit 1

@@ -1,27 +1,22 @@
 """The platform as a process of its own, to be asked over HTTP, killed and started again."""
 
 import asyncio
-import ctypes
 import signal
-import sys
-from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from socket import AF_INET, SOCK_STREAM, socket
-from time import monotonic
 from typing import Any
 
+from deploy.engines.engines import free_port
 from libs.common.adapters import open_store
 from libs.common.client import Client, NoReply, Reply
 from libs.common.ports import EventStore
+from tests.faults.supervisor import Program
 
 HOST = "127.0.0.1"
-READY_SECONDS_MAX = 120.0
 LOOK_SECONDS = 0.05
 TRIES_MAX = 600
-DIE_WITH_PARENT = 1
 DIRECTORY = b"""{"schools": [{"ref": "sch_1", "name": "One"}, {"ref": "sch_2", "name": "Two"}],
  "agencies": [{"ref": "agy_a", "name": "A", "services": ["counseling"]},
               {"ref": "agy_b", "name": "B", "services": ["counseling"]}],
@@ -29,12 +24,6 @@ DIRECTORY = b"""{"schools": [{"ref": "sch_1", "name": "One"}, {"ref": "sch_2", "
            {"school": "sch_1", "agency": "agy_b", "services": ["counseling"]}],
  "calendar": {"first": "2025-09-04", "last": "2026-06-30"}}"""
 SERVICES = ("consent", "referrals")
-
-
-def free_port() -> int:
-    with socket(AF_INET, SOCK_STREAM) as held:
-        held.bind((HOST, 0))
-        return int(held.getsockname()[1])
 
 
 @dataclass(eq=False)
@@ -45,7 +34,7 @@ class Served:
     modules: Sequence[str] = ("services",)
     more: Mapping[str, str] = field(default_factory=dict)
     ports: list[int] = field(default_factory=list)
-    processes: list[Process] = field(default_factory=list)
+    programs: list[Program] = field(default_factory=list)
     _tokens: dict[tuple[str, str, str], str] = field(default_factory=dict)
     _clients: list[Client] = field(default_factory=list)
 
@@ -56,18 +45,17 @@ class Served:
         if not self.ports:
             self.ports = [free_port() for _ in self.modules]
             self._clients = [Client(HOST, port, 16) for port in self.ports]
-        for module, port in zip(self.modules, self.ports, strict=True):
-            self.processes.append(await self._spawned(module, port))
-        for client, process in zip(self._clients, self.processes, strict=True):
-            await _ready(client, process, self.folder / "log")
+            self.programs = [self._program(place) for place in range(len(self.modules))]
+        for program in self.programs:
+            await program.spawn()
+        for program in self.programs:
+            await program.wait()
 
     async def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
-        for process in self.processes:
-            if process.returncode is None:
-                process.send_signal(how)
-        for process in self.processes:
-            await process.wait()
-        self.processes.clear()
+        for program in self.programs:
+            program.send(how)
+        for program in self.programs:
+            await program.reap()
 
     async def close(self) -> None:
         await self.stop(signal.SIGKILL)
@@ -132,52 +120,31 @@ class Served:
         queues = path.endswith(("/queue", "/waits"))
         return self.modules.index("services.referrals") if path.startswith(ours) or queues else 0
 
-    async def _spawned(self, module: str, port: int) -> Process:
-        data = self.folder / "data"
+    def _program(self, place: int) -> Program:
+        data, client = self.folder / "data", self._clients[place]
         settings = {
-            "DATA_DIR": str(data),
-            "STORE_URL": f"sqlite://{data}",
-            "VIEWS_URL": f"sqlite://{data}",
-            "KEYS_URL": f"sqlite://{data}",
-            "BUS_URL": f"sqlite://{data}",
+            **embedded(data),
             "KEK_FILE": str(self.folder / "kek"),
             "DIRECTORY_FILE": str(self.folder / "directory.json"),
             "OIDC_ISSUER": f"http://{HOST}:{self.ports[0]}/issuer",
             "ALLOW_DEV_ISSUER": "yes",
             "HOST": HOST,
-            "PORT": str(port),
+            "PORT": str(self.ports[place]),
             **self.more,
         }
-        with (self.folder / "log").open("ab") as log:
-            return await asyncio.create_subprocess_exec(
-                "env",
-                *(f"{name}={value}" for name, value in settings.items()),
-                sys.executable,
-                "-m",
-                module,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                preexec_fn=_die_with_parent,
-            )
+
+        async def ready() -> bool:
+            return (await client.request("GET", "/health/ready")).status == 200
+
+        module, log = self.modules[place], self.folder / "log"
+        return Program(module, ("-m", module), settings, log, ready)
 
 
-def _die_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
-
-
-async def _ready(client: Client, process: Process, log: Path) -> None:
-    until = monotonic() + READY_SECONDS_MAX
-    while monotonic() < until:
-        assert process.returncode is None, log.read_text()[-2_000:]
-        try:
-            if (await client.request("GET", "/health/ready")).status == 200:
-                return
-        except OSError:
-            pass
-        await asyncio.sleep(LOOK_SECONDS)  # between two looks
-    raise AssertionError(log.read_text()[-2_000:])
+def embedded(data: Path) -> dict[str, str]:
+    """Settings of a deployment whose things are all in one folder."""
+    url = f"sqlite://{data}"
+    urls = ("STORE_URL", "VIEWS_URL", "KEYS_URL", "BUS_URL")
+    return {"DATA_DIR": str(data), **dict.fromkeys(urls, url)}
 
 
 @asynccontextmanager

@@ -1,0 +1,181 @@
+"""One deployment under test: its processes, its places, and the waiting until all is caught up.
+
+Embedded it is one process over a folder; on real engines each part of each service is a process of
+its own. Processes come back on the ports that they had.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from time import monotonic
+
+from deploy.engines import engines
+from libs.common.client import Client
+from libs.common.messages import Position
+from libs.common.service import Rooms
+from libs.common.serving import read_directory
+from services.consent import main as consent
+from services.referrals import main as referrals
+from tests.faults.evidence import Evidence, Places, behind, gathered, heads_of, read_kinds
+from tests.faults.history import read
+from tests.faults.supervisor import Program, Supervisor
+from tests.serving import DIRECTORY, HOST, SERVICES, embedded
+
+PARTS = ("api", "relay", "project")
+APART = (("api",), ("relay",), ("project",))
+"""Each part a process of its own."""
+DRAIN_SECONDS_MAX = 600.0
+LOOK_SECONDS = 0.25
+LOOK_SECONDS_MAX = 5.0
+PREFIX = "faults"
+Progress = Callable[[float, str], None]
+"""(share of the work that is done, 0..1; what is going on)"""
+
+
+def silent(_share: float, _what: str) -> None:
+    """For tests."""
+
+
+@dataclass(eq=False)
+class Deployment:
+    """`child` runs services under the fault point; `apis` are the ports where each is asked."""
+
+    folder: Path
+    places: Places
+    supervisor: Supervisor
+    seed: int
+    apis: dict[str, int] = field(default_factory=dict)
+    programs: list[Program] = field(default_factory=list)
+    _seeds: "count[int]" = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._seeds = count(self.seed)
+
+    @property
+    def history(self) -> Path:
+        return self.folder / "history.jsonl"
+
+    def rooms(self) -> list[Rooms]:
+        directory = read_directory(self.folder / "directory.json")
+        return [consent.rooms(directory), referrals.rooms(directory)]
+
+    def today(self) -> str:
+        zone = read_directory(self.folder / "directory.json").calendar.zone
+        return datetime.now(UTC).astimezone(zone).date().isoformat()
+
+    def program(self, name: str, module: str, port: int, parts: Sequence[str] = ()) -> Program:
+        """A process of the product, wrapped by the fault point."""
+
+        async def ready() -> bool:
+            async with Client(HOST, port, 1) as client:
+                reply = await client.request("GET", "/health/ready", seconds=LOOK_SECONDS_MAX)
+            return reply.status == 200
+
+        arguments = ("-m", "tests.faults.child", str(next(self._seeds)), module, *parts)
+        settings = self.settings(port)
+        made = Program(name, arguments, settings, self.folder / f"{name}.log", ready)
+        self.programs.append(made)
+        self.supervisor.own(made)
+        return made
+
+    def settings(self, port: int) -> Mapping[str, str]:
+        places = self.places
+        return {
+            **embedded(self.folder / "data"),
+            "STORE_URL": places.store,
+            "VIEWS_URL": places.views,
+            "KEYS_URL": places.keys,
+            "BUS_URL": places.bus,
+            "KEK_FILE": str(places.kek),
+            "PREFIX": places.prefix,
+            "DIRECTORY_FILE": str(self.folder / "directory.json"),
+            "OIDC_ISSUER": f"http://{HOST}:{self.apis['consent']}/issuer",
+            "ALLOW_DEV_ISSUER": "yes",
+            "HOST": HOST,
+            "PORT": str(port),
+        }
+
+    async def start(self) -> None:
+        for program in self.programs:
+            await program.spawn()
+        for program in self.programs:
+            await program.wait()
+
+    async def drained(self) -> None:
+        """Until every read model and policy stands at every head, twice with equal heads. Raises
+        TimeoutError naming who is late."""
+        rooms, late = self.rooms(), ["nobody has looked yet"]
+        before: list[Position] = []
+        until = monotonic() + DRAIN_SECONDS_MAX
+        while monotonic() < until:
+            heads = await heads_of(self.places, rooms)
+            late = []
+            for one in rooms:
+                late += await behind(one, await read_kinds(self.places, one.name), heads)
+            if not late and heads == before:
+                return
+            before = heads
+            await asyncio.sleep(LOOK_SECONDS)  # between two looks
+        raise TimeoutError(f"not caught up: {', '.join(late)}")
+
+    async def evidence(self) -> Evidence:
+        """Ends the services, then reads what lies there."""
+        await asyncio.gather(*(program.end() for program in self.programs))
+        return await gathered(self.places, self.rooms(), read(self.history))
+
+
+@asynccontextmanager
+async def on_sqlite(folder: Path, seed: int) -> AsyncIterator[Deployment]:
+    """`python -m services`, not started yet."""
+    data = f"sqlite://{folder / 'data'}"
+    places = Places(data, data, data, data, folder / "kek", PREFIX)
+    async with _deployed(folder, places, Supervisor(), seed) as made:
+        port = engines.free_port()
+        made.apis = dict.fromkeys(SERVICES, port)
+        made.program("services", "services", port)
+        yield made
+
+
+@asynccontextmanager
+async def on_engines(
+    folder: Path, seed: int, parts: Sequence[tuple[str, ...]] = APART
+) -> AsyncIterator[Deployment]:
+    """Kafka and the MongoDB-compatible server, started; both services, not started yet: a process
+    for each entry of `parts`. Names: `kafka`, `mongo`, `consent-api`, `referrals-relay`, …"""
+    supervisor = Supervisor()
+    folder.mkdir(parents=True, exist_ok=True)
+    kafka = supervisor.engine("kafka", engines.start_kafka, folder / "kafka")
+    mongo = supervisor.engine("mongo", engines.start_mongo, folder / "mongo")
+    try:
+        await kafka.start()
+        await mongo.start()
+    except BaseException:
+        await supervisor.close()
+        raise
+    places = Places(mongo.url, mongo.url, mongo.url, kafka.url, folder / "kek", PREFIX)
+    async with _deployed(folder, places, supervisor, seed) as made:
+        ports: dict[tuple[str, tuple[str, ...]], int] = {}
+        for service in SERVICES:
+            for some in parts:
+                ports[service, some] = engines.free_port()
+                if PARTS[0] in some:
+                    made.apis[service] = ports[service, some]
+        for (service, some), port in ports.items():
+            made.program(f"{service}-{'-'.join(some)}", f"services.{service}", port, some)
+        yield made
+
+
+@asynccontextmanager
+async def _deployed(
+    folder: Path, places: Places, supervisor: Supervisor, seed: int
+) -> AsyncIterator[Deployment]:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "directory.json").write_bytes(DIRECTORY)
+    try:
+        yield Deployment(folder, places, supervisor, seed)
+    finally:
+        await supervisor.close()

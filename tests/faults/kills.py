@@ -1,0 +1,170 @@
+"""Runs in which processes and engines are killed under load, and judged afterwards."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from time import monotonic
+from typing import NamedTuple
+
+from tests.faults.checker import Finding, judge
+from tests.faults.clients import Town, client
+from tests.faults.deployment import Deployment, Progress, on_engines, on_sqlite
+from tests.faults.history import OK, Recorder
+from tests.faults.report import Report
+from tests.faults.schedule import HEAL, Fault, Kind, counted, schedule
+
+CLIENTS = 16
+LOAD_SECONDS_MAX = 120.0
+LOOK_SECONDS = 0.02
+KILL, FREEZE = "kill", "freeze"
+API, RELAY, PROJECT = "api", "relay", "project"
+
+
+class Sensitivity(NamedTuple):
+    """A run that met less than this proves nothing."""
+
+    unknown: int
+    stored_unknown: int
+
+
+ON_SQLITE = Sensitivity(1_000, 30)
+ON_ENGINES = Sensitivity(300, 10)
+
+
+async def on_sqlite_killed(
+    folder: Path,
+    seed: int,
+    progress: Progress,
+    kills: int = 200,
+    enough: Sensitivity = ON_SQLITE,
+) -> Report:
+    """kill -9 of the one process, as often as asked."""
+    faults = schedule(seed, [Kind(KILL, ["services"], (0.0, 0.05), kills)], (0.3, 0.9))
+    async with on_sqlite(folder, seed) as deployment:
+        await deployment.start()
+        return await under_load(deployment, "sqlite-kills", faults, enough, progress)
+
+
+def engine_faults(seed: int, processes: int, brokers: int, stores: int) -> list[Fault]:
+    """Kills of API, relay and project processes of both services, of the broker and the store."""
+    parts = [f"{service}-{part}" for service in ("consent", "referrals") for part in PART_ODDS]
+    kinds = [
+        Kind(KILL, parts, (0.0, 0.2), processes),
+        Kind(KILL, ["kafka"], (0.0, 0.5), brokers),
+        Kind(KILL, ["mongo"], (0.0, 0.5), stores),
+    ]
+    return schedule(seed, kinds, (0.3, 1.2))
+
+
+PART_ODDS = (API, API, RELAY, PROJECT)
+"""Twice the API: only there callers lose replies."""
+
+
+async def on_engines_killed(
+    folder: Path,
+    seed: int,
+    progress: Progress,
+    counts: tuple[int, int, int] = (100, 50, 50),
+    enough: Sensitivity = ON_ENGINES,
+) -> Report:
+    """kill -9 of API, relay and project processes, of the broker and of the store."""
+    faults = engine_faults(seed, *counts)
+    async with on_engines(folder, seed) as deployment:
+        await deployment.start()
+        return await under_load(deployment, "engine-kills", faults, enough, progress)
+
+
+async def under_load(
+    deployment: Deployment,
+    name: str,
+    faults: Sequence[Fault],
+    enough: Sensitivity,
+    progress: Progress,
+) -> Report:
+    """The load begins, the faults come, all is healed, everything catches up, and is judged."""
+    began = monotonic()
+    history = Recorder(deployment.history)
+    town = Town(deployment.apis, history, deployment.seed, deployment.today())
+    tasks = [asyncio.create_task(client(town, number)) for number in range(CLIENTS)]
+    try:
+        for number, fault in enumerate(faults):
+            progress(number / len(faults), f"{fault.what} {fault.whom}")
+            await _one(deployment, town, fault, tasks)
+        town.stopping.set()
+        progress(1.0, "finishing what was begun")
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        history.close()
+    return await judged(deployment, town, name, faults, enough, began, progress)
+
+
+async def judged(
+    deployment: Deployment,
+    town: Town,
+    name: str,
+    faults: Sequence[Fault],
+    enough: Sensitivity,
+    began: float,
+    progress: Progress,
+) -> Report:
+    progress(1.0, "catching up")
+    findings = [Finding("answer", what) for what in town.unexpected]
+    try:
+        await deployment.drained()
+    except TimeoutError as late:
+        findings.append(Finding("catching up", str(late)))
+    progress(1.0, "judging")
+    verdict = await judge(await deployment.evidence())
+    figures = {**verdict.figures, "cases": town.cases}
+    return Report(
+        name,
+        deployment.seed,
+        monotonic() - began,
+        counted(faults),
+        figures,
+        (*findings, *verdict.findings),
+        _void(figures, enough),
+    )
+
+
+def _void(figures: dict[str, int], enough: Sensitivity) -> str:
+    if figures["unknown"] < enough.unknown:
+        return f"{figures['unknown']} unknown outcomes, {enough.unknown} wanted"
+    if figures["stored unknown"] < enough.stored_unknown:
+        return f"{figures['stored unknown']} of them stored, {enough.stored_unknown} wanted"
+    return "" if figures["by policies"] else "no policy asked for anything"
+
+
+async def _one(
+    deployment: Deployment, town: Town, fault: Fault, tasks: Sequence["asyncio.Task[None]"]
+) -> None:
+    """Waits for load, then for the moment; then the fault, and its end."""
+    if fault.what == HEAL:
+        return
+    await loaded(town, tasks)
+    await asyncio.sleep(fault.calm_seconds)  # the fault comes at any moment
+    child = deployment.supervisor.children[fault.whom]
+    if fault.what == FREEZE:
+        child.freeze()
+        await asyncio.sleep(fault.seconds)  # how long it is frozen is the fault
+        child.thaw()
+        return
+    await child.kill()
+    await asyncio.sleep(fault.seconds)  # how long it is away is the fault
+    await child.start()
+
+
+async def loaded(town: Town, tasks: Sequence["asyncio.Task[None]"]) -> None:
+    """Until there is load again; raises what a client met."""
+    wanted = town.history.counts[OK] + CLIENTS // 2
+    until = monotonic() + LOAD_SECONDS_MAX
+    while town.history.counts[OK] < wanted:
+        for task in tasks:
+            if task.done():
+                task.result()
+        if monotonic() > until:
+            raise TimeoutError("the load does not go on")
+        await asyncio.sleep(LOOK_SECONDS)  # until there is load again

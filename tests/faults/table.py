@@ -1,0 +1,45 @@
+"""Which long runs there are: name -> run. Whoever has another one adds a line.
+
+A run gets a folder of its own, a seed and a progress line, and answers with its report; `short`
+is the same in a form for a first look.
+"""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.faults.deployment import Progress
+from tests.faults.kills import Sensitivity, on_engines_killed, on_sqlite_killed
+from tests.faults.report import Report
+
+Run = Callable[[Path, int, Progress], Awaitable[Report]]
+
+
+class Entry(NamedTuple):
+    """`minutes` are what the long form takes on two cores; `engines`: it needs the real ones."""
+
+    what: str
+    run: Run
+    short: Run
+    minutes: float
+    engines: bool = False
+
+
+FEW = Sensitivity(10, 1)
+
+RUNS: dict[str, Entry] = {
+    "sqlite-kills": Entry(
+        "200 kill -9 of the platform on SQLite under 16 clients",
+        on_sqlite_killed,
+        partial(on_sqlite_killed, kills=10, enough=FEW),
+        12,
+    ),
+    "engine-kills": Entry(
+        "100 kills of processes, 50 of the broker, 50 of the store on real engines",
+        on_engines_killed,
+        partial(on_engines_killed, counts=(6, 2, 2), enough=FEW),
+        25,
+        engines=True,
+    ),
+}
