@@ -7,6 +7,7 @@ There is one member in a group.
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -176,7 +177,7 @@ def _changed(folder: Path, log: str) -> tuple[int, int]:
     """What changes when this log is written to: the time, in the file system's nanoseconds, and the
     bytes of what was written."""
     try:
-        found = (folder / log / "log.db-wal").stat()
+        found = os.stat(f"{folder}/{log}/log.db-wal")
     except FileNotFoundError:
         return (0, 0)
     return (found.st_mtime_ns, found.st_size)
