@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic
 
+from libs.common import parking
 from libs.common.commit import Commit
 from libs.common.consume import (
     BATCH_MAX,
@@ -19,10 +20,12 @@ from libs.common.consume import (
     Standing,
     done,
     resume,
+    rewind,
     store,
 )
 from libs.common.errors import StoreAway
-from libs.common.ports import Bus, Delivery, Doc, Documents, Put
+from libs.common.parking import Parking
+from libs.common.ports import Bus, Delivery, Doc, Documents, Feed, Put
 from libs.common.shapes import Placed, Projection, V
 from libs.common.telemetry import span, traces_of
 from libs.common.words import said
@@ -58,20 +61,26 @@ class Generation(Generic[V]):
     projection: Projection[V]
     kind: str
     standing: Standing
+    parking: Parking
     slots: "OrderedDict[str, Slot[V]]" = field(default_factory=OrderedDict)
 
     @classmethod
     def of(cls, projection: Projection[V], kind: str) -> "Generation[V]":
-        return cls(projection, kind, Standing(kind, projection.logs))
+        standing, parked = Standing(kind, projection.logs), Parking(kind, projection.name)
+        return cls(projection, kind, standing, parked)
 
     async def prepare(self, documents: Documents) -> None:
         await documents.prepare(CURSORS, ())
         await documents.prepare(self.kind, self.projection.indexes)
         await self.standing.load(documents)
 
-    def fold(self, commit: Commit, places: Sequence[Placed]) -> dict[str, Slot[V]]:
-        """The documents that this commit changes; nothing is kept until all of it has worked."""
-        source = f"{commit.log}:{commit.shard}"
+    def fold(
+        self, commit: Commit, places: Sequence[Placed], source: str | None = None
+    ) -> dict[str, Slot[V]]:
+        """The documents that this commit changes; nothing is kept until all of it has worked.
+        `source` is the entry in `_pos` that tells whether it was: its shard's, or a parked
+        stream's."""
+        source = source or f"{commit.log}:{commit.shard}"
         changed: dict[str, Slot[V]] = {}
         for entry, key in places:
             slot = changed.get(key)
@@ -113,6 +122,7 @@ class _Work:
     generation: Generation[Any]
     taken: list[tuple[Delivery, list[Placed]]] = field(default_factory=list)
     wanted: set[str] = field(default_factory=set)
+    aside: list[Commit] = field(default_factory=list)
     broken: dict[Place, int] = field(default_factory=dict)
     """The commit of a shard that could not be folded; what comes before it is folded all the same,
     however often the batch must be folded anew."""
@@ -120,6 +130,10 @@ class _Work:
     def take(self, delivery: Delivery) -> None:
         standing = self.generation.standing
         if not standing.follows(delivery):
+            return
+        if self.generation.parking.holds(delivery.commit):
+            standing.advance(delivery)
+            self.aside.append(delivery.commit)
             return
         try:
             places = self.generation.projection.places(delivery.commit)
@@ -160,6 +174,7 @@ async def fold_batch(
     for work in works:
         for delivery in batch:
             work.take(delivery)
+        await parking.set_aside(documents, work.generation.parking, work.aside)
     for _ in range(RACES_MAX):
         for work in works:
             await work.generation.read(documents, work.wanted)
@@ -193,8 +208,10 @@ async def project(
     """Keeps these generations folded, for ever. A supervised loop: raises when the store or the bus
     is away, and may be started again at any moment."""
     standings = [generation.standing for generation in generations]
+    parkings = [generation.parking for generation in generations]
     logs = sorted({log for standing in standings for log in standing.logs})
     healing = Healing()
+    await parking.prepare(documents)
     for generation in generations:
         await generation.prepare(documents)
         generation.slots.clear()
@@ -202,6 +219,9 @@ async def project(
         await resume(feed, standings)
         while True:
             batch = await feed.batch(batch_max, WAIT_SECONDS)
+            if batch or any(standing.halted for standing in standings):
+                await parking.look(documents, parkings)
+                await _go_on(feed, generations)
             if not batch:
                 await healing.mend(feed, standings)
                 continue
@@ -209,7 +229,19 @@ async def project(
                 await fold_batch(generations, documents, batch)
             for generation in generations:
                 generation.trim()
+                halts = generation.standing.halted.values()
+                await parking.note_halts(documents, generation.parking, halts)
             if not await store(documents, standings):
                 for standing in standings:
                     await standing.load(documents)
             await done(feed, standings, batch)
+
+
+async def _go_on(feed: Feed, generations: Sequence[Generation[Any]]) -> None:
+    """Where the commit that halted a shard has been parked, its reading begins again."""
+    standings = [generation.standing for generation in generations]
+    for generation in generations:
+        for place, halt in list(generation.standing.halted.items()):
+            if generation.parking.frees(halt):
+                del generation.standing.halted[place]
+                await rewind(feed, standings, place)

@@ -22,6 +22,7 @@ from libs.common.sealing import Keyring, Refs
 from libs.common.shapes import Decider, Policy, Projection
 from libs.common.stepping import CaughtUp
 from libs.common.timers import ClockRow, Timers
+from libs.common.upkeep import upkeep
 from libs.common.views import (
     Views,
     flip_when_caught_up,
@@ -80,7 +81,7 @@ class Running:
         self.appender = Appender(self.store, name, self.clock)
         self.handlers = {
             decider.category: Handler(decider, self.appender, self.keyring)
-            for decider in self.rooms.deciders
+            for decider in (*self.rooms.deciders, upkeep)
         }
         self.views = Views(self.documents)
         self.timers = Timers(

@@ -45,6 +45,8 @@ class Projection(Generic[V]):
     A projection that `opens` key classes lives in memory only and is never written.
     `keys` and `fold` are given events of the kinds that it `hears` (a class, or a union of them),
     and no others.
+    One that `gates` says who may see something: none of its streams is ever parked, for what is
+    left behind would go on allowing what was taken back.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Projection(Generic[V]):
     indexes: tuple[tuple[str, ...], ...] = ()
     opens: frozenset[KeyClass] = field(default_factory=frozenset)
     hears: Any = Event
+    gates: bool = False
 
     def places(self, commit: Commit) -> "list[Placed]":
         """The events of a commit that it hears, each with the documents that it belongs to."""

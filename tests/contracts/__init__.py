@@ -12,11 +12,14 @@ from typing import Any
 
 import orjson
 
+from libs.common import upkeep
 from libs.common.commit import encode_event
 from libs.common.messages import REGISTRY, Event
 from libs.common.personal import Personal
 from tests.drawing import Draw
 
+UPKEEP = upkeep.__name__
+"""What operators do is told in every service's log."""
 HERE = Path(__file__).parent
 SERVICES = HERE.parent.parent / "services"
 AT = datetime(2025, 11, 13, 15, 0, tzinfo=UTC)
@@ -44,16 +47,16 @@ class Shrunk(Exception):
 
 
 def services() -> list[str]:
-    """Every service that says what has happened; importing its events registers them."""
+    """Whoever says what has happened; importing a service's events registers them."""
     rooms = [*SERVICES.glob("*/events.py"), *SERVICES.glob("*/events/")]
     found = sorted(path.parent.name for path in rooms)
     for name in found:
         import_module(f"services.{name}.events")
-    return found
+    return [*found, "upkeep"]
 
 
 def declared(service: str) -> dict[str, type[Event]]:
-    room = f"services.{service}.events."
+    room = f"{UPKEEP}." if service == "upkeep" else f"services.{service}.events."
     return {f"{e.type} v{e.v}": e for e in REGISTRY.values() if f"{e.__module__}.".startswith(room)}
 
 

@@ -203,4 +203,5 @@ access = Projection(
     keys=_keys,
     fold=_fold,
     hears=AccessEvent,
+    gates=True,
 )

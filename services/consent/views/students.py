@@ -142,6 +142,7 @@ students = Projection(
     fold=_fold,
     hears=StudentEvent,
     indexes=(("school", "situation", "student"), ("situation", "student")),
+    gates=True,
 )
 
 
@@ -174,4 +175,5 @@ children = Projection(
     keys=_guardian_keys,
     fold=_fold_children,
     hears=GuardianAdded | GuardianEnded,
+    gates=True,
 )

@@ -210,6 +210,7 @@ covering = Projection[Covering](
     keys=_covering_keys,
     fold=_covering,
     hears=GrantEvent,
+    gates=True,
 )
 
 resting = Projection[Resting](

@@ -232,6 +232,7 @@ students = Projection[Student](
     keys=_student_keys,
     fold=_student,
     hears=Roster,
+    gates=True,
 )
 
 open_referrals = Projection[Open](
