@@ -33,12 +33,21 @@ from services.consent.events import (
 
 def following(state: Student, events: Sequence[ConsentEvent], day: date) -> list[ConsentEvent]:
     """These events, and for each request that waits the news of who may answer it after them."""
-    if not any(isinstance(event, Authorities) for event in events):
+    waits = _waits(state) and any(isinstance(event, Authorities) for event in events)
+    if not waits:  # as for every student of a bulk file
         return list(events)
     after = state
     for event in events:
         after = evolve(after, event)
     return [*events, *_readdressed(after, day)]
+
+
+def _waits(state: Student) -> bool:
+    match state:
+        case Unknown() | Erased():
+            return False
+        case Enrolled(cases=cases) | Left(cases=cases):
+            return any(isinstance(case, Asked | Disputed | Declined) for case in cases.values())
 
 
 def _readdressed(state: Student, day: date) -> list[ConsentEvent]:
