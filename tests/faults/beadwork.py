@@ -15,12 +15,13 @@ from uuid import UUID
 from libs.common.commit import Commit
 from libs.common.errors import Refused
 from libs.common.handle import Answer, Ask
-from libs.common.ports import EventStore
-from libs.common.service import Running
+from libs.common.ports import Documents, EventStore, Keys
+from libs.common.sealing import Keyring
+from libs.common.service import Rooms, Running
 from tests.common.beads import add
-from tests.common.doors import ROOMS, Doors, alive, open_doors, service, settled
+from tests.common.doors import KEK, ROOMS, Doors, alive, open_doors, service, settled
 from tests.common.topics import MemoryBus
-from tests.faults.evidence import Evidence, Places, read_kinds, stored
+from tests.faults.evidence import Evidence, Places, read_kinds, stored, unopened
 from tests.faults.history import FAIL, OK, UNKNOWN, Attempt, Heard, Operation
 
 COLOURS = ("red", "blue", "green", "white", "black")
@@ -40,6 +41,9 @@ class Build:
     when its readers can never catch up."""
 
     store: Callable[[EventStore], EventStore] = lambda store: store
+    documents: Callable[[Documents], Documents] = lambda documents: documents
+    keys: Callable[[Keys], Keys] = lambda keys: keys
+    rooms: Rooms = ROOMS
     bus: MemoryBus = field(default_factory=MemoryBus)
     say: Say = honestly
     whole: bool = True
@@ -47,8 +51,9 @@ class Build:
 
 async def played(folder: Path, build: Build) -> Evidence:
     async with open_doors(folder) as real:
-        doors = Doors(build.store(real.store), build.bus, real.documents, real.keys)
-        running = await service(doors, relayed=True)
+        documents, keys = build.documents(real.documents), build.keys(real.keys)
+        doors = Doors(build.store(real.store), build.bus, documents, keys)
+        running = await service(doors, build.rooms, relayed=True)
         async with alive(running):
             asks = [
                 add(10 * place + number, colour, stream, note="planted")
@@ -63,13 +68,15 @@ async def played(folder: Path, build: Build) -> Evidence:
                 await _relayed(build.bus, real.store)
         url = f"sqlite://{folder}"
         places = Places(url, url, url, url, folder / "kek", "beads")
+        log = await stored(real.store)
         return Evidence(
             operations,
-            {"beads": await stored(real.store)},
+            {"beads": log},
             {"beads": _delivered(build.bus)},
             {"beads": await read_kinds(places, "beads")},
-            [ROOMS],
+            [build.rooms],
             lambda operation: UUID(operation.key),
+            await unopened(Keyring(real.keys, KEK), log),
         )
 
 

@@ -14,11 +14,12 @@ from libs.common.commit import Commit
 from libs.common.errors import Fork
 from libs.common.messages import Position, Role
 from libs.common.react import command_id
-from libs.common.replay import as_of, said, said_by
+from libs.common.replay import Said, as_of, said, said_by
 from libs.common.verify import Broken, verify
 from tests.faults.evidence import Evidence, live_kind
 from tests.faults.history import AWAY, FAIL, OK, UNKNOWN, Attempt, Operation
 from tests.faults.laws import broken_laws
+from tests.faults.rest import cursors, readers, unasked_for, unopened
 
 POLICY = "policy:"
 
@@ -64,7 +65,7 @@ async def judge(evidence: Evidence) -> Verdict:
     asked = _asked(evidence)
     findings = [finding for rule in RULES for finding in rule(evidence, asked)]
     findings += [finding async for finding in _whole(evidence)]
-    findings += [finding async for finding in _folded(evidence)]
+    findings += [finding async for finding in _at_rest(evidence)]
     return Verdict(findings, _figures(evidence, asked))
 
 
@@ -176,20 +177,18 @@ async def _whole(evidence: Evidence) -> AsyncIterator[Finding]:
 
 
 def topics(evidence: Evidence, _: Sequence[Asked]) -> Iterator[Finding]:
-    """What a reader of the topic keeps, skipping what it has seen, is the store's log, byte for
-    byte."""
+    """What a reader of the topic keeps is the store's log, byte for byte: it skips what it has seen
+    and drops what jumps, in the hope that what is missing comes later."""
     for name, commits in evidence.logs.items():
-        delivered = _by_shard(evidence.topics.get(name, ()))
-        for shard, lying in _by_shard(commits).items():
+        delivered, stored = _by_shard(evidence.topics.get(name, ())), _by_shard(commits)
+        for shard in sorted(delivered.keys() | stored.keys()):
+            lying = stored.get(shard, [])
             reached, told = 0, {commit.seq: commit.hash for commit in lying}
             for commit in delivered.get(shard, ()):
                 if told.get(commit.seq) != commit.hash:
                     yield Finding("topic", f"{commit.position} is not the store's")
                     break
-                if commit.seq > reached + 1:
-                    yield Finding("topic", f"{name}:{shard} jumps from {reached} to {commit.seq}")
-                    break
-                reached = max(reached, commit.seq)
+                reached += commit.seq == reached + 1
             else:
                 if reached != len(lying):
                     yield Finding("topic", f"{name}:{shard} ends at {reached}, not {len(lying)}")
@@ -211,27 +210,6 @@ def effects(evidence: Evidence, _: Sequence[Asked]) -> Iterator[Finding]:
             yield Finding("effect", f"{commit.position} is not later than its cause {cause}")
 
 
-def causes(evidence: Evidence, _: Sequence[Asked]) -> Iterator[Finding]:
-    """Nothing that should have been asked for was forgotten: for each cause that a policy without a
-    memory asks about, its effect is there, unless the rules may have refused it."""
-    there = {c.command for commits in evidence.logs.values() for c in commits}
-    for rooms in evidence.rooms:
-        for policy in rooms.policies:
-            if policy.memory is not None or policy.name not in MUST_FOLLOW:
-                continue
-            for log in policy.logs:
-                for commit in evidence.logs[log]:
-                    for entry in commit.recorded:
-                        for stream, _command in policy.react(entry, None):
-                            if command_id(commit.position, policy.name, stream) not in there:
-                                what = f"{policy.name} never asked after {commit.position}"
-                                yield Finding("effect", what)
-
-
-MUST_FOLLOW = frozenset({"ask-out", "ask-back"})
-"""Policies whose command is never refused and never silent where nobody leaves."""
-
-
 def folds(evidence: Evidence, _: Sequence[Asked]) -> Iterator[Finding]:
     """The rules' own memory can be folded over every prefix, and breaks no law on the way."""
     for rooms in evidence.rooms:
@@ -245,22 +223,25 @@ def folds(evidence: Evidence, _: Sequence[Asked]) -> Iterator[Finding]:
                 yield Finding("law", f"{position}: {law}")
 
 
-async def _folded(evidence: Evidence) -> AsyncIterator[Finding]:
-    """Every read model is what its log folds to; two readers could not tell them apart."""
+async def _at_rest(evidence: Evidence) -> AsyncIterator[Finding]:
+    """Every read model is what its log folds to, two readers could not tell them apart; and what
+    must hold once nothing moves any more."""
     shelves = {name: Shelf(_by_shard(commits)) for name, commits in evidence.logs.items()}
+    folded: dict[str, Said] = {}
     for rooms in evidence.rooms:
-        kinds = evidence.kinds[rooms.name]
-        projections = (*rooms.projections, rooms.clocks)
+        name, kinds, kept = rooms.name, evidence.kinds[rooms.name], readers(rooms)
         try:
-            folded = await as_of(shelves, projections, None)  # type: ignore[arg-type] # only `log`
+            folded[name] = await as_of(shelves, [one for one, _ in kept], None)  # type: ignore[arg-type] # only `log`
         except Fork as fork:
-            yield Finding("read model", f"{rooms.name}: nothing to fold, {fork}")
-            continue
-        for projection in projections:
-            kind = live_kind(kinds, projection.name)
+            yield Finding("read model", f"{name}: nothing to fold, {fork}")
+            return
+        for projection, its_kind in kept:
+            kind = its_kind or live_kind(kinds, projection.name)
             docs = kinds.get(kind, {}) if kind else {}
-            if said(folded[projection.name]) != said_by(docs):
-                yield Finding("read model", f"{rooms.name}.{kind or projection.name}")
+            if said(folded[name][projection.name]) != said_by(docs):
+                yield Finding("read model", f"{name}.{kind or projection.name}")
+    for found in (*cursors(evidence), *unopened(evidence), *unasked_for(evidence, folded)):
+        yield Finding(*found)
 
 
 def _by_shard(commits: Sequence[Commit]) -> dict[int, list[Commit]]:
@@ -308,6 +289,5 @@ RULES: tuple[Rule, ...] = (
     reads,
     topics,
     effects,
-    causes,
     folds,
 )

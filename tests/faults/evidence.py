@@ -2,7 +2,7 @@
 evidence. Nothing here goes through a service, and nothing is repaired on the way.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from uuid import UUID, uuid5
 
 import orjson
+from cryptography.exceptions import InvalidTag
 
 from libs.common.adapters import open_bus, open_keys, open_store
 from libs.common.adapters.sqlite_documents import LAYOUT
@@ -20,8 +21,9 @@ from libs.common.commit import Commit
 from libs.common.consume import Standing
 from libs.common.edge import COMMANDS
 from libs.common.messages import Position
+from libs.common.personal import Sealed
 from libs.common.ports import LOG_BATCH_MAX, SHARDS, Doc, EventStore
-from libs.common.sealing import Keyring, read_kek
+from libs.common.sealing import ERASED, Keyring, read_kek
 from libs.common.service import Rooms
 from libs.common.views import ALIASES
 from tests.faults.history import Operation
@@ -57,6 +59,8 @@ class Evidence:
     kinds: Mapping[str, Kinds]
     rooms: Sequence[Rooms]
     command_of: CommandOf
+    unreadable: Sequence[Position] = ()
+    """Commits that hold something sealed which no key opens."""
 
 
 async def gathered(
@@ -74,7 +78,10 @@ async def gathered(
         topics = {name: await published(places, name) for name in stores}
         kinds = {one.name: await read_kinds(places, one.name) for one in rooms}
         command_of = await naming(places)
-    return Evidence(operations, logs, topics, kinds, rooms, command_of)
+        async with open_keys(places.keys, places.prefix) as keys:
+            keyring = Keyring(keys, read_kek(places.kek))
+            unreadable = [p for commits in logs.values() for p in await unopened(keyring, commits)]
+    return Evidence(operations, logs, topics, kinds, rooms, command_of, unreadable)
 
 
 async def stored(store: EventStore) -> list[Commit]:
@@ -100,6 +107,28 @@ async def published(places: Places, log: str) -> list[Commit]:
             found += [delivery.commit for delivery in batch]
             if not batch and (feed.ended() or 0.0) > asked:
                 return sorted(found, key=lambda commit: commit.shard)  # stable: order is kept
+
+
+async def unopened(keyring: Keyring, commits: Sequence[Commit]) -> list[Position]:
+    found = []
+    for commit in commits:
+        envelopes = [sealed.envelope() for sealed in _envelopes(commit.content)]
+        try:
+            opened = await keyring.opened(envelopes)
+        except InvalidTag:  # sealed under another key than the one that was kept
+            opened = [ERASED]
+        if ERASED in opened:
+            found.append(commit.position)
+    return found
+
+
+def _envelopes(value: Any) -> Iterator[Sealed]:
+    sealed = Sealed.parse(value)
+    if sealed is not None:
+        yield sealed
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _envelopes(inner)
 
 
 async def naming(places: Places) -> CommandOf:
