@@ -1,7 +1,7 @@
 """`make prove`: the long runs under faults, a progress line each, and one page at the end.
 
-`python -m tests.faults [--only NAME]… [--short] [--seed N] [--keep]`. Ends with 1 when a promise
-was broken or a run proves nothing.
+`python -m tests.faults [--only NAME]… [--short] [--seed N] [--keep FOLDER]`, or `--judge FOLDER`
+for what such a run has kept. Ends with 1 when a promise was broken or a run proves nothing.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import shutil
 import sys
 import tempfile
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 
@@ -17,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from deploy.engines import engines
+from tests.faults.again import judged_again
 from tests.faults.checker import Finding
 from tests.faults.deployment import Progress as Said
 from tests.faults.report import Report, page
@@ -31,12 +33,17 @@ PLAIN_LINES = 20
 
 def main() -> int:
     asked = _asked()
+    if asked.judge:
+        return _told([asyncio.run(judged_again(asked.judge.absolute()))])
     chosen = {name: RUNS[name] for name in asked.only or RUNS}
     if any(entry.engines for entry in chosen.values()):
         engines.fetch()
     console = Console(stderr=True)
     _tell_expected(console, chosen, asked.short)
-    reports = [_one(console, name, entry, asked) for name, entry in chosen.items()]
+    return _told([_one(console, name, entry, asked) for name, entry in chosen.items()])
+
+
+def _told(reports: Sequence[Report]) -> int:
     written = page(reports, f"python -m tests.faults {' '.join(sys.argv[1:])}".strip())
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     PAGE.write_text(written)
@@ -50,6 +57,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--short", action="store_true", help="a first look, a minute or so each")
     parser.add_argument("--seed", type=int, default=SEED, help="the same seed, the same faults")
     parser.add_argument("--keep", type=Path, help="keep all that the runs leave, in this folder")
+    parser.add_argument("--judge", type=Path, help="judge again what one run has kept")
     return parser.parse_args()
 
 
