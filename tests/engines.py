@@ -17,7 +17,7 @@ from pathlib import Path
 from deploy.engines import engines
 
 KAFKA_IMAGE = "apache/kafka:4.3.1"
-MONGO_IMAGE = "mongo:8"
+MONGO_IMAGE = "mongo:8.0.17"
 CONTAINER_SECONDS_MAX = 120
 
 _closing = contextlib.ExitStack()

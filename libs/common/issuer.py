@@ -154,8 +154,8 @@ async def _read(request: Request) -> Mapping[str, Any]:
     return dict(parse_qsl(raw.decode()))
 
 
-async def _serve(port: int, key: Path | None) -> None:
-    issuer = Issuer(f"http://127.0.0.1:{port}", read_key(key))
+async def _serve(port: int, key: Path | None, url: str | None) -> None:
+    issuer = Issuer(url or f"http://127.0.0.1:{port}", read_key(key))
     config = uvicorn.Config(
         issuer_app(issuer), host="127.0.0.1", port=port, log_level="warning", lifespan="off"
     )
@@ -166,5 +166,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=8090)
     parser.add_argument("--key", type=Path, default=None, help="keep the signing key in this file")
+    parser.add_argument("--url", default=None, help="what tokens name when it is not this port")
     arguments = parser.parse_args()
-    asyncio.run(_serve(arguments.port, arguments.key))
+    asyncio.run(_serve(arguments.port, arguments.key, arguments.url))

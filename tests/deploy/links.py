@@ -24,6 +24,7 @@ DIRECTORY = ROOT / "deploy" / "k8s" / "overlays" / "pilot" / "directory.json"
 LINKS: dict[str, Rule] = {}
 DNS = {("egress", "kube-system", "UDP", "53"), ("egress", "kube-system", "TCP", "53")}
 SPANS = {("egress", "observability", "TCP", "4318")}
+SPANS_PATH = "/v1/traces"
 ENGINES = {
     ("egress", "alliance-mongodb-svc", "TCP", "27017"),
     ("egress", "alliance-kafka", "TCP", "9093"),
@@ -232,6 +233,8 @@ def variables_are_settings(cluster: Cluster) -> Iterator[str]:
             yield f"{name(each)}: no setting is called {variable}"
         if each["data"].get("ALLOW_DEV_ISSUER", "no") != "no":
             yield f"{name(each)} lets anybody be anybody"
+        if not each["data"].get("OTLP_URL", SPANS_PATH).endswith(SPANS_PATH):
+            yield f"{name(each)}: spans go to {SPANS_PATH}"
 
 
 @link

@@ -20,6 +20,7 @@ ROOT = Path(__file__).parent.parent.parent
 K8S = ROOT / "deploy" / "k8s"
 RENDERED = K8S / "rendered"
 OVERLAYS = ("pilot", "district")
+MERGE = "tag:yaml.org,2002:merge"
 MARK = "# Sources: sha256 "
 
 Manifest = dict[str, Any]
@@ -35,8 +36,10 @@ class Strict(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for name, _ in node.value:
+            if name.tag == MERGE:
+                continue
             key = self.construct_object(name, deep=True)
-            if key in seen and name.tag != "tag:yaml.org,2002:merge":
+            if key in seen:
                 raise Doubled(f"line {name.start_mark.line + 1}: {key} stands twice")
             seen.add(key)
         return super().construct_mapping(node, deep)

@@ -109,6 +109,11 @@ BROKEN: list[tuple[str, Break, str]] = [
         "lets anybody be anybody",
     ),
     (
+        "variables_are_settings",
+        put("ConfigMap", "settings", "data/OTLP_URL", "http://collector:4318"),
+        "spans go to /v1/traces",
+    ),
+    (
         "every_path_leads_to_its_service",
         put("HTTPRoute", "alliance", ROUTE, "/v1"),
         "/v1/referrals leads to ['consent-api', 'referrals-api']",
