@@ -75,13 +75,14 @@ def _one(console: Console, name: str, entry: Entry, asked: argparse.Namespace) -
     with Progress(*columns, TimeElapsedColumn(), console=console) as bars:
         bar = bars.add_task(name, total=1.0, what="starting")
 
-        told = -1
+        told = ""
 
         def progress(share: float, what: str) -> None:
             nonlocal told
             bars.update(bar, completed=share, what=what)
-            if not console.is_terminal and int(PLAIN_LINES * share) > told:
-                told = int(PLAIN_LINES * share)
+            line = f"{int(PLAIN_LINES * share)}" if share < 1 else what
+            if not console.is_terminal and line != told:
+                told = line
                 console.print(f"{name}: {share:4.0%} after {monotonic() - began:.0f} s, {what}")
 
         run = entry.short if asked.short else entry.run

@@ -52,6 +52,8 @@ class Town:
     unexpected: list[str] = field(default_factory=list)
     """Answers that no promise allows: 5xx other than 503, 503 without Retry-After."""
     cases: int = 0
+    raised: list[str] = field(default_factory=list)
+    """Referrals that the load has raised."""
 
     async def token(self, who: Who) -> str:
         if who not in self.tokens:
@@ -193,6 +195,7 @@ async def one_case(p: Person, name: str) -> None:
     raising = {"student": student, "domains": ["behavior"], "setting": "school", "words": "Synth."}
     raised = await p.command(TEACHER, "referrals", "/v1/referrals", raising, await_news=True)
     referral = raised.body["referral"]
+    p.town.raised.append(referral)
     base, stream = f"/v1/referrals/{referral}", f"referral/{referral}"
     await _look(p, PSYCHOLOGIST, base, stream, raised)
     triage = {"tier": 3, "services": ["counseling"], "evidence": "Synthetic evidence."}

@@ -6,12 +6,13 @@ its own. Processes come back on the ports that they had.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from time import monotonic
+from urllib.parse import urlsplit
 
 from deploy.engines import engines
 from libs.common.client import Client
@@ -22,6 +23,7 @@ from services.consent import main as consent
 from services.referrals import main as referrals
 from tests.faults.evidence import Evidence, Places, behind, gathered, heads_of, read_kinds
 from tests.faults.history import read
+from tests.faults.proxy import Proxy
 from tests.faults.supervisor import Program, Supervisor
 from tests.serving import DIRECTORY, HOST, SERVICES, embedded
 
@@ -42,18 +44,25 @@ def silent(_share: float, _what: str) -> None:
 
 @dataclass(eq=False)
 class Deployment:
-    """`child` runs services under the fault point; `apis` are the ports where each is asked."""
+    """`apis` are the ports of the services, `asked` those where clients ask: the same, or those of
+    proxies, which stand on edges, by name."""
 
     folder: Path
     places: Places
     supervisor: Supervisor
     seed: int
     apis: dict[str, int] = field(default_factory=dict)
+    proxies: dict[str, Proxy] = field(default_factory=dict)
     programs: list[Program] = field(default_factory=list)
     _seeds: "count[int]" = field(init=False)
 
     def __post_init__(self) -> None:
         self._seeds = count(self.seed)
+
+    @property
+    def asked(self) -> dict[str, int]:
+        edges = {name: self.proxies.get(f"edge-{name}") for name in self.apis}
+        return {name: edge.port if edge else self.apis[name] for name, edge in edges.items()}
 
     @property
     def history(self) -> Path:
@@ -86,9 +95,9 @@ class Deployment:
         places = self.places
         return {
             **embedded(self.folder / "data"),
-            "STORE_URL": places.store,
-            "VIEWS_URL": places.views,
-            "KEYS_URL": places.keys,
+            "STORE_URL": self._through(places.store),
+            "VIEWS_URL": self._through(places.views),
+            "KEYS_URL": self._through(places.keys),
             "BUS_URL": places.bus,
             "KEK_FILE": str(places.kek),
             "PREFIX": places.prefix,
@@ -98,6 +107,11 @@ class Deployment:
             "HOST": HOST,
             "PORT": str(port),
         }
+
+    def _through(self, url: str) -> str:
+        """Services reach the store through its proxy, where there is one; the checker never."""
+        edge = self.proxies.get("edge-store")
+        return f"mongodb://{HOST}:{edge.port}/?directConnection=true" if edge else url
 
     async def start(self) -> None:
         for program in self.programs:
@@ -142,7 +156,10 @@ async def on_sqlite(folder: Path, seed: int) -> AsyncIterator[Deployment]:
 
 @asynccontextmanager
 async def on_engines(
-    folder: Path, seed: int, parts: Sequence[tuple[str, ...]] = APART
+    folder: Path,
+    seed: int,
+    parts: Sequence[tuple[str, ...]] = APART,
+    proxied: bool = False,
 ) -> AsyncIterator[Deployment]:
     """Kafka and the MongoDB-compatible server, started; both services, not started yet: a process
     for each entry of `parts`. Names: `kafka`, `mongo`, `consent-api`, `referrals-relay`, …"""
@@ -157,13 +174,18 @@ async def on_engines(
         await supervisor.close()
         raise
     places = Places(mongo.url, mongo.url, mongo.url, kafka.url, folder / "kek", PREFIX)
-    async with _deployed(folder, places, supervisor, seed) as made:
+    async with AsyncExitStack() as stack:
+        made = await stack.enter_async_context(_deployed(folder, places, supervisor, seed))
         ports: dict[tuple[str, tuple[str, ...]], int] = {}
         for service in SERVICES:
             for some in parts:
                 ports[service, some] = engines.free_port()
                 if PARTS[0] in some:
                     made.apis[service] = ports[service, some]
+        targets = {**made.apis, "store": int(urlsplit(mongo.url).port or 0)} if proxied else {}
+        for number, (edge, port) in enumerate(targets.items()):
+            proxy = Proxy(port, seed + number, engines.free_port())
+            made.proxies[f"edge-{edge}"] = await stack.enter_async_context(proxy.running())
         for (service, some), port in ports.items():
             made.program(f"{service}-{'-'.join(some)}", f"services.{service}", port, some)
         yield made

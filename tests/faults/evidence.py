@@ -168,13 +168,14 @@ def _table(connection: Any, name: str) -> dict[str, Doc]:
 
 
 async def _all_collections(places: Places, service: str) -> dict[str, dict[str, Doc]]:
-    from libs.common.adapters.mongo import COMMITS, Mongo  # only where there is one
+    from libs.common.adapters.mongo import Mongo  # only where there is one
+    from libs.common.adapters.mongo_documents import VIEWS
 
     found: dict[str, dict[str, Doc]] = {}
     async with Mongo(places.views, places.prefix) as mongo:
-        database = mongo.database(service)
+        database = mongo.database(f"{service}_{VIEWS}")
         for name in await database.list_collection_names():
-            if name != COMMITS and not name.startswith("system."):
+            if not name.startswith("system."):
                 rows = await database[name].find({}).to_list(None)
                 found[name] = {row["_id"]: row for row in rows}
     return found

@@ -1,7 +1,9 @@
 """Runs in which processes and engines are killed under load, and judged afterwards."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
@@ -10,6 +12,7 @@ from tests.faults.checker import Finding, judge
 from tests.faults.clients import Town, client
 from tests.faults.deployment import Deployment, Progress, on_engines, on_sqlite
 from tests.faults.history import OK, Recorder
+from tests.faults.proxy import Trouble
 from tests.faults.report import Report
 from tests.faults.schedule import HEAL, Fault, Kind, counted, schedule
 
@@ -74,6 +77,38 @@ async def on_engines_killed(
         return await under_load(deployment, "engine-kills", faults, enough, progress)
 
 
+@dataclass(eq=False)
+class Load:
+    """Clients at work on a deployment."""
+
+    deployment: Deployment
+    town: Town
+    tasks: "list[asyncio.Task[None]]"
+
+    def check(self) -> None:
+        """Raises what a client met."""
+        for task in self.tasks:
+            if task.done():
+                task.result()
+
+
+@asynccontextmanager
+async def loading(deployment: Deployment) -> AsyncIterator[Load]:
+    """Load inside the block; at its end everybody finishes what was begun."""
+    history = Recorder(deployment.history)
+    town = Town(deployment.asked, history, deployment.seed, deployment.today())
+    tasks = [asyncio.create_task(client(town, number)) for number in range(CLIENTS)]
+    try:
+        yield Load(deployment, town, tasks)
+        town.stopping.set()
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        history.close()
+
+
 async def under_load(
     deployment: Deployment,
     name: str,
@@ -83,35 +118,34 @@ async def under_load(
 ) -> Report:
     """The load begins, the faults come, all is healed, everything catches up, and is judged."""
     began = monotonic()
-    history = Recorder(deployment.history)
-    town = Town(deployment.apis, history, deployment.seed, deployment.today())
-    tasks = [asyncio.create_task(client(town, number)) for number in range(CLIENTS)]
-    try:
-        for number, fault in enumerate(faults):
-            progress(number / len(faults), f"{fault.what} {fault.whom}")
-            await _one(deployment, town, fault, tasks)
-        town.stopping.set()
-        progress(1.0, "finishing what was begun")
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        history.close()
-    return await judged(deployment, town, name, faults, enough, began, progress)
+    async with loading(deployment) as load:
+        await faulted(load, faults, progress)
+    return await judged(load, name, faults, enough, began, progress)
+
+
+async def faulted(load: Load, faults: Sequence[Fault], progress: Progress) -> None:
+    for number, fault in enumerate(faults):
+        progress(number / len(faults), f"{fault.what} {fault.whom}")
+        if fault.what != HEAL:
+            await loaded(load)
+            await asyncio.sleep(fault.calm_seconds)  # the fault comes at any moment
+            await _one(load.deployment, fault)
+    progress(1.0, "finishing what was begun")
 
 
 async def judged(
-    deployment: Deployment,
-    town: Town,
+    load: Load,
     name: str,
     faults: Sequence[Fault],
     enough: Sensitivity,
     began: float,
     progress: Progress,
+    found: Sequence[Finding] = (),
 ) -> Report:
+    """`found`: what the run itself has met already."""
+    deployment, town = load.deployment, load.town
     progress(1.0, "catching up")
-    findings = [Finding("answer", what) for what in town.unexpected]
+    findings = [*found, *(Finding("answer", what) for what in town.unexpected)]
     try:
         await deployment.drained()
     except TimeoutError as late:
@@ -126,11 +160,12 @@ async def judged(
         counted(faults),
         figures,
         (*findings, *verdict.findings),
-        _void(figures, enough),
+        missed(figures, enough),
     )
 
 
-def _void(figures: dict[str, int], enough: Sensitivity) -> str:
+def missed(figures: Mapping[str, int], enough: Sensitivity) -> str:
+    """What there was too little of for the run to prove anything."""
     if figures["unknown"] < enough.unknown:
         return f"{figures['unknown']} unknown outcomes, {enough.unknown} wanted"
     if figures["stored unknown"] < enough.stored_unknown:
@@ -138,14 +173,14 @@ def _void(figures: dict[str, int], enough: Sensitivity) -> str:
     return "" if figures["by policies"] else "no policy asked for anything"
 
 
-async def _one(
-    deployment: Deployment, town: Town, fault: Fault, tasks: Sequence["asyncio.Task[None]"]
-) -> None:
-    """Waits for load, then for the moment; then the fault, and its end."""
-    if fault.what == HEAL:
+async def _one(deployment: Deployment, fault: Fault) -> None:
+    """The fault, for as long as it lasts, and its end."""
+    if fault.whom in deployment.proxies:
+        proxy = deployment.proxies[fault.whom]
+        proxy.trouble = Trouble(fault.what)
+        await asyncio.sleep(fault.seconds)  # how long it lasts is the fault
+        proxy.trouble = Trouble.NONE
         return
-    await loaded(town, tasks)
-    await asyncio.sleep(fault.calm_seconds)  # the fault comes at any moment
     child = deployment.supervisor.children[fault.whom]
     if fault.what == FREEZE:
         child.freeze()
@@ -157,14 +192,12 @@ async def _one(
     await child.start()
 
 
-async def loaded(town: Town, tasks: Sequence["asyncio.Task[None]"]) -> None:
+async def loaded(load: Load) -> None:
     """Until there is load again; raises what a client met."""
-    wanted = town.history.counts[OK] + CLIENTS // 2
+    wanted = load.town.history.counts[OK] + CLIENTS // 2
     until = monotonic() + LOAD_SECONDS_MAX
-    while town.history.counts[OK] < wanted:
-        for task in tasks:
-            if task.done():
-                task.result()
+    while load.town.history.counts[OK] < wanted:
+        load.check()
         if monotonic() > until:
             raise TimeoutError("the load does not go on")
         await asyncio.sleep(LOOK_SECONDS)  # until there is load again

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.faults.away import kafka_away, network, store_away
 from tests.faults.deployment import Progress
 from tests.faults.kills import Sensitivity, on_engines_killed, on_sqlite_killed
 from tests.faults.report import Report
@@ -40,6 +41,27 @@ RUNS: dict[str, Entry] = {
         on_engines_killed,
         partial(on_engines_killed, counts=(6, 2, 2), enough=FEW),
         25,
+        engines=True,
+    ),
+    "kafka-away": Entry(
+        "Kafka is away for 3 minutes under load",
+        kafka_away,
+        partial(kafka_away, seconds=20.0),
+        5,
+        engines=True,
+    ),
+    "store-away": Entry(
+        "the store is dead for 30 s and frozen for 30 s under load",
+        store_away,
+        partial(store_away, seconds=12.0),
+        3,
+        engines=True,
+    ),
+    "network": Entry(
+        "a bad network on three edges, and frozen processes, under load",
+        network,
+        partial(network, times=1, freezes=2),
+        6,
         engines=True,
     ),
 }
