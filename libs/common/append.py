@@ -26,6 +26,9 @@ PAUSE_SECONDS_MIN = 0.001
 PAUSE_SECONDS_MAX = 0.05
 AWAY_SECONDS_MAX = 2.0
 """The pause before an unknown outcome is looked into again doubles up to this."""
+UNKNOWN_SECONDS_MAX = 5.0
+"""So long a store may be unable to say whether it has a commit; then the caller is told to ask
+again. A store that is away takes as long once more for its last answer."""
 CONFIRM_TRIES_MAX = 20
 TICK = timedelta(microseconds=1)
 
@@ -232,12 +235,14 @@ class Appender:
     async def _look_into(self, rest: list[_Waiting]) -> None:
         """The outcome is unknown: whatever is stored is answered, the rest is tried again."""
         self._forget_heads(rest)
+        time = asyncio.get_running_loop().time
+        until = time() + UNKNOWN_SECONDS_MAX
         for tries in range(TRIES_MAX):
             try:
                 left = await self._settle(rest)
                 break
             except StoreAway:
-                if tries == TRIES_MAX - 1:
+                if tries == TRIES_MAX - 1 or time() >= until:
                     raise
                 await self.sleep(min(AWAY_SECONDS_MAX, PAUSE_SECONDS_MAX * 2**tries))
         keep = []

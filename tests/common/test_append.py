@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import cast
@@ -14,7 +15,7 @@ from libs.common.commit import NO_PREV, Commit, Draft, chained, encode_event
 from libs.common.errors import Conflict, KeyReused, Refused, StoreAway, TooLarge, WrongVersion
 from libs.common.handle import Answer, Ask, Handler
 from libs.common.messages import Actor, Command, Dep, Event, Position, State
-from libs.common.ports import EventStore
+from libs.common.ports import EventStore, Inserted
 from libs.common.sealing import Keyring
 from libs.common.shapes import Decider
 from tests.common.world import START, WorldClock, WorldStore, run_virtually
@@ -22,6 +23,7 @@ from tests.common.world import START, WorldClock, WorldStore, run_virtually
 WORLDS = 150
 TRIES_MAX = 200
 TROUBLE = 0.08
+DRIVER_SECONDS = 5.0
 SOMEBODY = Actor("usr_a", "teacher", "sch_a")
 
 
@@ -242,3 +244,30 @@ def test_the_rules_hear_a_time_that_is_later_than_the_cause() -> None:
         assert store.oplog[0].at == heard[0]
 
     run_virtually(main())
+
+
+class AwayStore(WorldStore):
+    """Silent from the first insert on: each call takes a driver's five seconds, and fails."""
+
+    async def insert(self, _rows: Sequence[Commit]) -> Inserted:
+        self.trouble = 1.0
+        await asyncio.sleep(DRIVER_SECONDS)  # waits: virtual seconds
+        return Inserted(0, "unknown")
+
+    async def by_commands(
+        self, _commands: Sequence[UUID], local: bool = False
+    ) -> dict[UUID, Commit]:
+        await asyncio.sleep(DRIVER_SECONDS)  # waits: virtual seconds
+        raise StoreAway("locally" if local else "at majority")
+
+
+def test_a_caller_hears_of_a_store_that_is_away_before_giving_up() -> None:
+    async def asked() -> float:
+        seed = random.Random(1)
+        handle = process(AwayStore(seed, 0.0), seed)
+        ask = Ask("string/a", Add(colour="red"), UUID(int=1), path="POST /beads")
+        with pytest.raises(StoreAway):
+            await handle(ask)
+        return asyncio.get_running_loop().time()
+
+    assert run_virtually(asked()) <= 3 * DRIVER_SECONDS
