@@ -78,6 +78,15 @@ class Served:
         client = self._clients[self._place(path)]
         return await client.request(method, path, body, sent)
 
+    @property
+    def urls(self) -> list[str]:
+        """Where its processes answer."""
+        return [f"http://{HOST}:{port}" for port in self.ports]
+
+    async def plainly(self, path: str, place: int = 0) -> Any:
+        """The body of an answer that needs no token."""
+        return (await self._clients[place].request("GET", path)).body
+
     async def surely(
         self,
         who: tuple[str, str, str],

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from tests.faults.away import kafka_away, network, store_away
 from tests.faults.deployment import Progress
+from tests.faults.fuzzing import on_engines_troubled, on_sqlite_fuzzed
 from tests.faults.kills import Sensitivity, on_engines_killed, on_sqlite_killed
 from tests.faults.report import Report
 
@@ -62,6 +63,19 @@ RUNS: dict[str, Entry] = {
         network,
         partial(network, times=1, freezes=2),
         6,
+        engines=True,
+    ),
+    "schemas": Entry(
+        "20,000 requests of all kinds against the API's description",
+        on_sqlite_fuzzed,
+        partial(on_sqlite_fuzzed, cases=1_000),
+        10,
+    ),
+    "schemas-troubled": Entry(
+        "4,000 of them with a bad network between the services and their store",
+        on_engines_troubled,
+        partial(on_engines_troubled, cases=300),
+        15,
         engines=True,
     ),
 }
