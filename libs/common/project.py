@@ -234,6 +234,7 @@ async def project(
             if not await store(documents, standings):
                 for standing in standings:
                     await standing.load(documents)
+                await resume(feed, standings)  # they may stand further back than the feed
             await done(feed, standings, batch)
 
 

@@ -178,6 +178,7 @@ async def react(
             if not await store(documents, standings):
                 for standing in standings:
                     await standing.load(documents)
+                await resume(feed, standings)  # they may stand further back than the feed
             await tell_feed(feed, standings, batch)
 
 

@@ -2,19 +2,19 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from dataclasses import replace
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
 
-from libs.common.consume import store
+from libs.common.consume import CURSORS, store
 from libs.common.errors import Malformed
 from libs.common.handle import Ask
 from libs.common.messages import Recorded
-from libs.common.ports import Delivery, Put, Query
+from libs.common.ports import Delivery, Documents, Put, Query
 from libs.common.project import Generation, fold_batch
 from libs.common.replay import as_of, said, said_by
 from libs.common.service import Running
@@ -239,3 +239,36 @@ async def test_what_was_asked_in_one_process_is_known_in_the_next(doors: Doors) 
     assert again.replayed
     other = Ask("string/a", add(2, "red").command, UUID(int=3), path="POST /v1/beads")
     assert (await (await service(doors, ROOMS)).handle(other)).silent
+
+
+@dataclass(eq=False)
+class LateRival:
+    """The write of a process that was killed arrives late, just before ours: an older cursor."""
+
+    doors: Doors
+    late: bool = False
+
+    async def put(self, puts: Sequence[Put]) -> list[bool]:
+        for put in puts:
+            ours = put.kind == CURSORS and put.key.startswith(tallies.name)
+            if ours and put.doc["seq"] > 1 and not self.late:
+                self.late = True
+                (first,) = await self.doors.store.log(int(put.key.rpartition(":")[2]), 0, 1)
+                offset = put.doc["offset"] - put.doc["seq"] + 1
+                old = {"seq": 1, "hash": first.hash, "offset": offset, "at": put.doc["at"]}
+                await self.doors.documents.put([Put(CURSORS, put.key, old, put.rev)])
+        return await self.doors.documents.put(puts)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.doors.documents, name)
+
+
+async def test_a_cursor_that_a_late_rival_set_back_is_made_up_for(doors: Doors) -> None:
+    """Nothing more comes in that shard, so nobody would notice the jump."""
+    await strung(await service(doors))
+    rival = LateRival(doors)
+    running = await service(replace(doors, documents=cast("Documents", rival)))
+    async with alive(running):
+        await settled(running, doors.store)
+    assert rival.late
+    assert await stored(doors, "tallies_v1_g1") == await replayed(doors)
