@@ -25,6 +25,7 @@ CANARY_CHARS_MIN = 8
 FILE_BYTES_MAX = 1 << 31
 UNPACKED_BYTES_MAX = 1 << 28
 DEPTH_MAX = 3
+LEAKS_SHOWN = 10
 CHUNK_BYTES = 512
 """A broken stream is read up to the chunk that breaks it."""
 EITHER_HEADER = zlib.MAX_WBITS | 32
@@ -33,12 +34,29 @@ GZIP, ZIP = b"\x1f\x8b\x08", b"PK\x03\x04"
 ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
 
 
+CANARIES = {
+    "given": "Quillabetha",
+    "family": "Zweispringer",
+    "birth": "2012-02-29",
+    "mother": "Ottolinde",
+    "phone": "+1-617-555-0199",
+    "words": "He threw the blue chair in the music room on Tuesday",
+    "evidence": "Three written observations by Ms. Quark in October",
+    "letter": "The family prefers calls after six in the evening",
+}
+"""What the suites that ask over HTTP say of their people: words for sealed fields alone."""
+
+
 class Leak(NamedTuple):
     """Where a canary was found, and in which disguise."""
 
     place: str
     canary: str
     disguise: str
+
+
+class Leaked(AssertionError):
+    """Personal values lie where none may lie; says where, not what."""
 
 
 def scan(folder: Path, canaries: Collection[str]) -> list[Leak]:
@@ -53,6 +71,13 @@ def scan(folder: Path, canaries: Collection[str]) -> list[Leak]:
                 raise ValueError(f"{name} is too large to scan")
             leaks += find(name, path.read_bytes(), shapes)
     return leaks
+
+
+def clean(folder: Path) -> None:
+    """Raises Leaked when any of the suites' own canaries is found below a folder."""
+    leaks = scan(folder, [word for word in CANARIES.values() if len(word) >= CANARY_CHARS_MIN])
+    if leaks:
+        raise Leaked("; ".join(f"{leak.disguise} in {leak.place}" for leak in leaks[:LEAKS_SHOWN]))
 
 
 def find(place: str, content: bytes, shapes: Mapping[bytes, tuple[str, str]]) -> Iterator[Leak]:

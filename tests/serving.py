@@ -12,6 +12,7 @@ from deploy.engines.engines import free_port
 from libs.common.adapters import open_store
 from libs.common.client import Client, NoReply, Reply
 from libs.common.ports import EventStore
+from tests.canary import clean
 from tests.faults.supervisor import Program
 
 HOST = "127.0.0.1"
@@ -165,6 +166,7 @@ async def served(folder: Path, **more: str) -> AsyncIterator[Served]:
         yield platform
     finally:
         await platform.close()
+    clean(folder)
 
 
 @asynccontextmanager

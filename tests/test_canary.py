@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.canary import disguises, find, planted, scan
+from tests.canary import CANARIES, Leaked, clean, disguises, find, planted, scan
 
 CANARY = "Żaneta O'Quill-7431"
 KINDS = sorted(planted(CANARY))
@@ -64,3 +64,11 @@ def test_a_canary_that_chance_could_write_is_refused() -> None:
 
 def test_what_a_test_hands_over_as_bytes_is_searched_too() -> None:
     assert list(find("stdout", f"hello {CANARY}".encode(), disguises([CANARY])))
+
+
+def test_a_suite_that_leaves_a_name_behind_fails(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("nothing to see")
+    clean(tmp_path)
+    (tmp_path / "log").write_text(f"refused: {CANARIES['words']}")
+    with pytest.raises(Leaked, match="raw in log"):
+        clean(tmp_path)

@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 
 from libs.common.client import Client, NoReply, Reply
+from tests.canary import CANARIES
 from tests.faults.history import AWAY, FAIL, OK, UNKNOWN, UNSENT, Heard, Recorder
 
 HOST = "127.0.0.1"
@@ -193,13 +194,18 @@ async def one_case(p: Person, name: str) -> None:
     body = _enrolment(name)
     student = (await p.command(REGISTRAR, "consent", "/v1/students", body)).body["student"]
     await p.command(REGISTRAR, "consent", f"/v1/students/{student}/guardians", _mother(mother))
-    raising = {"student": student, "domains": ["behavior"], "setting": "school", "words": "Synth."}
+    raising = {
+        "student": student,
+        "domains": ["behavior"],
+        "setting": "school",
+        "words": CANARIES["words"],
+    }
     raised = await p.command(TEACHER, "referrals", "/v1/referrals", raising, await_news=True)
     referral = raised.body["referral"]
     p.town.raised.append(referral)
     base, stream = f"/v1/referrals/{referral}", f"referral/{referral}"
     await _look(p, PSYCHOLOGIST, base, stream, raised)
-    triage = {"tier": 3, "services": ["counseling"], "evidence": "Synthetic evidence."}
+    triage = {"tier": 3, "services": ["counseling"], "evidence": CANARIES["evidence"]}
     await p.command(PSYCHOLOGIST, "referrals", f"{base}/triage", triage, await_news=True)
     route = {"receiver": "agy_a", "service": "counseling"}
     routed = await p.command(WORKER, "referrals", f"{base}/route", route, await_news=True)
@@ -216,7 +222,7 @@ async def one_case(p: Person, name: str) -> None:
         granting = {"grant": f"{referral}.1.{way}", "terms": wanted, "proof": proof}
         path = f"/v1/students/{student}/grants"
         await p.command(mother, "consent", path, granting, await_news=True)
-    sending = {"warm": True, "letter": "Synthetic letter."}
+    sending = {"warm": True, "letter": CANARIES["letter"]}
     sent = await p.command(WORKER, "referrals", f"{base}/send", sending, await_news=True)
     await _look(p, WORKER, base, stream, sent)
     await p.command(INTAKE, "referrals", f"{base}/accept", {}, await_news=True)
@@ -268,7 +274,7 @@ PROOF = {
 def _enrolment(name: str) -> dict[str, Any]:
     return {
         "school": "sch_1",
-        "names": {"given": "Synthetic", "family": f"Child{name}"},
+        "names": {"given": CANARIES["given"], "family": f"{CANARIES['family']}{name}"},
         "birth_date": "2014-05-04",
         "grade": "05",
         "language": "en",
@@ -279,7 +285,7 @@ def _enrolment(name: str) -> dict[str, Any]:
 def _mother(who: Who) -> dict[str, Any]:
     return {
         "subject": who[0],
-        "names": {"given": "Synthetic", "family": "Mother"},
+        "names": {"given": CANARIES["mother"], "family": CANARIES["family"]},
         "relation": "mother",
         "authority": "full",
     }

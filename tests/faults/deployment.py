@@ -21,6 +21,7 @@ from libs.common.service import Rooms
 from libs.common.serving import read_directory
 from services.consent import main as consent
 from services.referrals import main as referrals
+from tests.canary import clean
 from tests.faults.evidence import Evidence, Places, behind, gathered, heads_of, read_kinds
 from tests.faults.history import read
 from tests.faults.proxy import Proxy
@@ -201,3 +202,4 @@ async def _deployed(
         yield Deployment(folder, places, supervisor, seed)
     finally:
         await supervisor.close()
+    clean(folder)

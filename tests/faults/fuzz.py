@@ -33,6 +33,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from tests.canary import CANARIES
 from tests.serving import Served
 
 CHECKS = [
@@ -112,7 +113,7 @@ async def _known(platform: Served) -> dict[str, Sequence[str]]:
         who = ("registrar-1", "registrar", "district")
         body = {
             "school": SCHOOL,
-            "names": {"given": "Given", "family": f"Family{number}"},
+            "names": {"given": CANARIES["given"], "family": f"{CANARIES['family']}{number}"},
             "roster_id": f"fuzz-{number}",
         }
         enrolled = await platform.surely(who, "POST", "/v1/students", body, f"fuzz-enrol-{number}")

@@ -8,6 +8,7 @@ from random import Random
 from time import monotonic
 
 from deploy.engines import engines
+from tests.canary import clean
 from tests.faults.checker import Finding
 from tests.faults.deployment import Progress
 from tests.faults.fuzz import Fuzzed, Target, fuzz, targets
@@ -35,6 +36,7 @@ async def on_sqlite_fuzzed(
         outcomes = await _each(await targets(platform), cases, seed, progress)
     finally:
         await platform.close()
+    clean(folder)
     return _report("schemas", seed, began, outcomes, {})
 
 

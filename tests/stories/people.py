@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tests.canary import CANARIES
 from tests.common.doors import until
 from tests.serving import Served
 
@@ -23,18 +24,6 @@ PROOF = {
     "shown": "0" * 64,
     "signed_on": "2025-09-15",
 }
-
-CANARIES = {
-    "given": "Quillabetha",
-    "family": "Zweispringer",
-    "birth": "2012-02-29",
-    "mother": "Ottolinde",
-    "phone": "+1-617-555-0199",
-    "words": "He threw the blue chair in the music room on Tuesday",
-    "evidence": "Three written observations by Ms. Quark in October",
-    "letter": "The family prefers calls after six in the evening",
-}
-"""Words that stand nowhere but in sealed fields."""
 
 
 async def enrolled(platform: Served, roster_id: str = "student-1") -> str:

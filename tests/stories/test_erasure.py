@@ -5,11 +5,10 @@ from pathlib import Path
 
 from libs.common.ports import SHARDS, EventStore
 from libs.common.verify import verify
-from tests.canary import scan
+from tests.canary import CANARIES, scan
 from tests.common.doors import until
 from tests.serving import Served, logs, served
 from tests.stories.people import (
-    CANARIES,
     CLOCK,
     INTAKE,
     PSYCHOLOGIST,

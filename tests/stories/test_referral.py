@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from libs.common.verify import verify
+from tests.canary import CANARIES
 from tests.common.doors import until
 from tests.serving import logs, served
 from tests.stories.people import (
-    CANARIES,
     CLOCK,
     INTAKE,
     MOTHER,
