@@ -150,7 +150,7 @@ class SqliteStore:
     def _insert(self, rows: Sequence[Commit], connection: sqlite3.Connection) -> Inserted:
         before = connection.total_changes
         with transaction(connection), suppress(sqlite3.IntegrityError):
-            connection.executemany(INSERT, map(_row, rows))
+            connection.executemany(INSERT, map(row_of, rows))
         stored = connection.total_changes - before
         for row in rows[:stored]:
             self._heads[row.shard] = row
@@ -225,7 +225,7 @@ class SqliteStore:
                 raise StoreAway(f"{self.log_name}: shard {shard} is broken at its end")
 
 
-def _row(commit: Commit) -> tuple[object, ...]:
+def row_of(commit: Commit) -> tuple[object, ...]:
     return (
         commit.shard,
         commit.seq,

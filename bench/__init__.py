@@ -1,0 +1,1 @@
+"""Every performance figure, measured side by side: ours, the raw engine, and the peers."""
