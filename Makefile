@@ -4,6 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.made-$(shell cat pyproject.toml constraints.txt | cksum | tr ' ' '-')
+BENCH_STAMP := $(subst .made-,.bench-,$(STAMP))
 COMPOSE ?= docker compose
 
 .DEFAULT_GOAL := help
@@ -66,8 +67,16 @@ manifests: $(STAMP) ## render the Kubernetes overlays anew; needs kubectl or kus
 prove: $(STAMP) ## long runs under faults, and a page about them (ONLY=name, SEED=number)
 	$(RUN) -m tests.faults $(if $(ONLY),--only $(ONLY)) $(if $(SEED),--seed $(SEED))
 
-bench: ## performance figures, measured side by side
-	@echo "There are no benchmarks yet."; exit 1
+bench: $(BENCH_STAMP) ## performance figures, side by side with others (QUICK=1, ONLY=question)
+	$(RUN) -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(SECONDS),--seconds $(SECONDS))
+
+$(BENCH_STAMP): $(STAMP)
+	@if command -v uv >/dev/null; then \
+		uv pip install --quiet --python $(RUN) -c constraints.txt -e '.[dev,bench]'; \
+	else \
+		$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'; \
+	fi
+	@rm -f $(VENV)/.bench-* && touch $@
 
 up: docker-compose.yml ## the whole platform in containers
 	$(COMPOSE) up --detach --build --wait

@@ -10,6 +10,9 @@ from libs.common.messages import Actor, Command, Event, Record, Recorded, Stamp,
 from libs.common.shapes import Decider, Projection
 
 STREAMS = 5_000
+"""Whose commands are measured; each is a student's."""
+STUDENTS = 57_000
+"""A whole district: as many documents as a large log is about."""
 LOG = "bench"
 SOMEBODY = Actor("usr_bench", "teacher", "sch_bench")
 STAMP = Stamp(datetime(2026, 1, 5, 9, tzinfo=UTC), SOMEBODY)
@@ -52,7 +55,7 @@ def decide(notes: Notes, command: Write) -> list[NoteWritten]:
     ]
 
 
-def evolve(notes: Notes, event: NoteWritten) -> Notes:
+def evolve(_: Notes, event: NoteWritten) -> Notes:
     return Notes.model_construct(count=event.number)
 
 
@@ -83,15 +86,24 @@ latest = Projection[Latest](
 )
 
 
+def ask_of(number: int, streams: int = STREAMS) -> Ask[Write]:
+    """The number-th note: all streams in turn. Of many streams, several belong to one student."""
+    stream = number % streams
+    command = Write.model_construct(
+        student=student_of(stream), number=number // streams + 1, stamp=STAMP
+    )
+    return Ask(
+        f"notes/{stream}",
+        command,
+        uuid5(NAMES, str(number)),
+        path="POST /v1/notes",
+        new=number < streams,
+    )
+
+
+def student_of(stream: int) -> str:
+    return f"stu_{stream % STUDENTS}"
+
+
 def asks(count: int, streams: int = STREAMS, first: int = 0) -> Iterator[Ask[Write]]:
-    """Note after note, over all streams in turn."""
-    for number in range(first, first + count):
-        student = f"stu_{number % streams}"
-        command = Write.model_construct(student=student, number=number // streams + 1, stamp=STAMP)
-        yield Ask(
-            f"notes/{student}",
-            command,
-            uuid5(NAMES, str(number)),
-            path="POST /v1/notes",
-            new=number < streams,
-        )
+    return (ask_of(number, streams) for number in range(first, first + count))

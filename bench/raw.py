@@ -1,20 +1,31 @@
-"""The raw engine: the same rows, grouped by the same number of callers, and nothing else."""
+"""The raw engine: the same rows in the same file, by nothing but the driver; and logs to read."""
 
 import asyncio
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from bench.domain import LOG, SOMEBODY, STAMP, Notes, asks, decide
-from bench.ours import KEK, Figures, measured
+import orjson
+
+from bench.domain import LOG, SOMEBODY, STAMP, STREAMS, Notes, NoteWritten, asks, decide, student_of
+from bench.figures import Figures, in_turns, measured, peak_megabytes
+from bench.ours import CALLERS, EVENTS_A_STREAM, KEK
+from libs.common.adapters import open_store
 from libs.common.adapters.sqlite import INSERT, LAYOUT, row_of
-from libs.common.commit import NO_PREV, Commit, Draft, encode, encode_event, shard_of
-from libs.common.ports import Keys, WrappedKey
+from libs.common.adapters.sqlite_file import CACHE_KIBIBYTES, WAL_PAGES_MAX
+from libs.common.commit import NO_PREV, Commit, Draft, decode_event, encode, encode_event, shard_of
+from libs.common.personal import KeyClass
+from libs.common.ports import WrappedKey
 from libs.common.sealing import Keyring
+
+GROUP_MAX = 256
+"""As many as ours takes into one transaction."""
+ROWS_TOGETHER = 2_000
+REQUEST = f"sha256:{'0' * 64}"
 
 
 @dataclass(eq=False)
@@ -35,16 +46,19 @@ class GroupCommit:
         await done
 
     def _next(self) -> None:
-        group, self.waiting = self.waiting[:256], self.waiting[256:]
+        group, self.waiting = self.waiting[:GROUP_MAX], self.waiting[GROUP_MAX:]
         if not group:
             self.busy = False
             return
         loop = asyncio.get_running_loop()
         writing = loop.run_in_executor(self.thread, self._write, [row for row, _ in group])
 
-        def written(_: Any) -> None:
+        def written(outcome: asyncio.Future[None]) -> None:
             for _, done in group:
-                done.set_result(None)
+                if error := outcome.exception():
+                    done.set_exception(error)
+                else:
+                    done.set_result(None)
             self._next()
 
         writing.add_done_callback(written)
@@ -56,65 +70,106 @@ class GroupCommit:
 
 
 def connected(path: Path) -> sqlite3.Connection:
+    """Tables, indexes, cache and checkpoints as ours has them; every commit is synced."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "cache_size = -65536"):
+    for pragma in (
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        f"cache_size = -{CACHE_KIBIBYTES}",
+        f"wal_autocheckpoint = {WAL_PAGES_MAX}",
+    ):
         connection.execute(f"PRAGMA {pragma}")
     for statement in LAYOUT.schema.split(";"):
         connection.execute(statement)
     return connection
 
 
-async def rows(size: int) -> list[Commit]:
-    """What ours would store, made beforehand."""
-    keyring = Keyring(_NoKeys(), KEK)
+async def rows(size: int, streams: int = STREAMS) -> AsyncIterator[Commit]:
+    """What ours would store, sealed and chained."""
+    keyring = Keyring(_OwnKeys(), KEK)
+    students = sorted({student_of(stream) for stream in range(min(streams, size))})
+    await keyring.prepare(students, {KeyClass.RECORD})
     heads: dict[int, tuple[int, str]] = {}
-    found = []
-    versions: dict[str, int] = {}
-    for ask in asks(size):
+    for ask in asks(size, streams):
         command, _ = await keyring.sealed(ask.command, ask.command.student)
         events = decide(Notes(), command)
         shard = shard_of(ask.stream)
         seq, prev = heads.get(shard, (0, NO_PREV))
         draft = Draft(
             stream=ask.stream,
-            expected=versions.get(ask.stream, 0),
+            expected=command.number - 1,
             events=tuple(map(encode_event, events)),
             types=tuple(event.type for event in events),
             command=ask.id,
             correlation=ask.id,
             actor=SOMEBODY,
-            subjects=(ask.command.student,),
-            request="sha256:" + "0" * 64,
+            subjects=(command.student,),
+            request=REQUEST,
         )
         commit = encode(draft, LOG, seq + 1, prev, STAMP.at)
         heads[shard] = (commit.seq, commit.hash)
-        versions[ask.stream] = commit.last
-        found.append(commit)
-    return found
+        yield commit
 
 
-class _NoKeys(Keys):
-    """Every student's key is made anew: nobody will open these rows."""
+class _OwnKeys:
+    """Keys in memory: nobody will open these rows."""
 
     async def held(self, subjects: Collection[str]) -> dict[str, list[WrappedKey] | None]:
         return {subject: [] for subject in subjects}
 
+    async def ensure(
+        self, offers: Mapping[tuple[str, str], bytes]
+    ) -> dict[tuple[str, str], WrappedKey]:
+        return {key: WrappedKey(":".join((*key, "1")), made) for key, made in offers.items()}
 
-async def commands(folder: Path, size: int, callers: int = 64) -> Figures:
-    made = [row_of(commit) for commit in await rows(size)]
+    async def get(self, ids: Collection[str]) -> dict[str, bytes | None]:
+        return dict.fromkeys(ids)
+
+    async def forget(self, _: str, __: Collection[str]) -> int:
+        return 0
+
+
+async def fill(folder: Path, size: int) -> Figures:
+    """A log to read, put into the store as it is, past the handler."""
+    began = perf_counter()
+    async with open_store(f"sqlite://{folder}", LOG) as store:
+        some: list[Commit] = []
+        async for commit in rows(size, size // EVENTS_A_STREAM):
+            some.append(commit)
+            if len(some) == ROWS_TOGETHER:
+                await store.insert(some)
+                some = []
+        await store.insert(some)
+    return {"per_second": size / (perf_counter() - began)}
+
+
+async def commands(folder: Path, size: int, callers: int = CALLERS) -> Figures:
+    """The rows are made beforehand: what is measured is the engine."""
+    made = [row_of(commit) async for commit in rows(size)]
     group = GroupCommit(connected(folder / "raw.db"))
-    coming = iter(made)
-    took: list[float] = []
+    return await measured(lambda: in_turns(made, group.insert, callers))
 
-    async def insert() -> None:
-        for row in coming:
-            began = perf_counter()
-            await group.insert(row)
-            took.append(perf_counter() - began)
 
-    async def work() -> Sequence[float]:
-        await asyncio.gather(*(insert() for _ in range(callers)))
-        return took
+async def decoded(_: Path, size: int, log: Path) -> Figures:
+    """Reads in order, decodes, folds in memory: no chain is checked, no cursor kept."""
+    connection = sqlite3.connect(log / LOG / "log.db", isolation_level=None)
+    began = perf_counter()
+    views: dict[str, tuple[int, Any]] = {}
+    for note in _notes(connection):
+        count, _title = views.get(note.student, (0, None))
+        views[note.student] = (count + 1, note.title)
+    wall = perf_counter() - began
+    assert sum(count for count, _ in views.values()) == size
+    return {"per_second": size / wall, "megabytes": peak_megabytes()}
 
-    return await measured(work)
 
+def _notes(connection: sqlite3.Connection) -> Iterator[NoteWritten]:
+    for (body,) in connection.execute("SELECT body FROM commits ORDER BY shard, seq"):
+        for entry in orjson.loads(body)["events"]:
+            found = decode_event(entry["type"], entry["v"], entry["data"])
+            assert isinstance(found, NoteWritten)
+            yield found
+
+
+def sqlite_version() -> str:
+    return sqlite3.sqlite_version

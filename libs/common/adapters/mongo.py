@@ -110,7 +110,7 @@ class MongoStore:
     async def insert(self, rows: Sequence[Commit]) -> Inserted:
         """In order, stopping at the first duplicate; the stored prefix is durable on return."""
         try:
-            await self._commits.insert_many([_document(row) for row in rows], ordered=True)
+            await self._commits.insert_many([document_of(row) for row in rows], ordered=True)
         except BulkWriteError as error:
             return _outcome(error.details)
         except PyMongoError:
@@ -187,7 +187,7 @@ def _id(shard: int, seq: int) -> str:
     return f"{shard:02}:{seq:012}"
 
 
-def _document(row: Commit) -> dict[str, Any]:
+def document_of(row: Commit) -> dict[str, Any]:
     return {
         "_id": _id(row.shard, row.seq),
         "shard": row.shard,

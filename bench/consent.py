@@ -1,0 +1,118 @@
+"""Question: what does one consent decision cost, beside asking another service over HTTP?"""
+
+import asyncio
+from datetime import date, timedelta
+from pathlib import Path
+from time import perf_counter
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from bench.figures import Figures, in_turns, measured, peak_megabytes
+from bench.question import Contender, Question, Row
+from deploy.engines.engines import free_port
+from libs.common.client import Client
+from services.consent.events import DISTRICT, Purpose, RecordClass
+from services.consent.views.access import Access, Allow, Live, access_key, may
+from services.consent.views.students import Pupil
+
+STUDENTS = 57_000
+STRIDE = 7_919
+"""Students are asked about in no order; a prime, so that each has its turn."""
+TODAY = date(2026, 3, 4)
+YEAR = timedelta(days=365)
+AGENCY = "agy_bench"
+CONNECTIONS = 32
+HOST = "127.0.0.1"
+GRANTS = (
+    ((RecordClass.CONTACT,), "revoked"),
+    ((RecordClass.REFERRAL, RecordClass.CONTACT), "open"),
+    ((RecordClass.OUTCOME, RecordClass.ATTENDANCE), "open"),
+)
+QUESTIONS = (RecordClass.OUTCOME, RecordClass.REFERRAL, RecordClass.GRADES)
+"""The last grant allows, an earlier one allows, none does: each a third of what is asked."""
+
+
+def _access(student: str) -> Access:
+    lives = tuple(
+        Live.model_validate(
+            {
+                "grant": f"gr_{number}",
+                "version": 1,
+                "holder": DISTRICT,
+                "classes": classes,
+                "purposes": (Purpose.REFERRAL, Purpose.TREATMENT),
+                "starts": TODAY - YEAR,
+                "until": TODAY + YEAR,
+                "own": False,
+                "situation": situation,
+                "position": f"consent:3:{number + 1}",
+            }
+        )
+        for number, (classes, situation) in enumerate(GRANTS)
+    )
+    return Access(student=student, recipient=AGENCY, grants=lives)
+
+
+async def decisions(_: Path, size: int) -> Figures:
+    """Each with the reason of its no, or the grant, version and position of its yes."""
+    students = [f"stu_{number}" for number in range(STUDENTS)]
+    pupils = {student: Pupil(student=student, school="sch_bench") for student in students}
+    known = {access_key(student, AGENCY): _access(student) for student in students}
+    allowed, began = 0, perf_counter()
+    for number in range(size):
+        student = students[number * STRIDE % STUDENTS]
+        answer = may(
+            pupils.get(student),
+            known.get(access_key(student, AGENCY)),
+            QUESTIONS[number % len(QUESTIONS)],
+            Purpose.REFERRAL,
+            TODAY,
+        )
+        allowed += isinstance(answer, Allow)
+    wall = perf_counter() - began
+    assert allowed == size - size // len(QUESTIONS)
+    return {"per_second": size / wall, "megabytes": peak_megabytes()}
+
+
+async def hop(_: Path, size: int) -> Figures:
+    """The least that a question to another service costs: a constant over a kept connection."""
+
+    async def answer(_: Request) -> JSONResponse:
+        return JSONResponse({"allowed": True})
+
+    port = free_port()
+    app = Starlette(routes=[Route("/may", answer)])
+    config = uvicorn.Config(app, host=HOST, port=port, log_level="warning", lifespan="off")
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+
+    async with Client(HOST, port, CONNECTIONS) as client:
+
+        async def ask(_: int) -> None:
+            assert (await client.request("GET", "/may")).status == 200
+
+        found = await measured(lambda: in_turns(range(size), ask, CONNECTIONS))
+    server.should_exit = True
+    await serving
+    return found
+
+
+question = Question(
+    "consent",
+    "May this agency see this? 57,000 students with 3 grants each, in memory, with the reason",
+    (
+        Contender("ours", "bench.consent:decisions", 600_000, 60_000),
+        Contender("one HTTP hop", "bench.consent:hop", 10_000, 1_000),
+    ),
+    (
+        Row("B12", "decisions/s, each with its reason", "ours", 300_000),
+        Row("B12", "decisions/s, against questions/s over one HTTP hop", "ours", 50,
+            "one HTTP hop"),
+    ),
+)  # fmt: skip

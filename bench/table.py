@@ -1,0 +1,37 @@
+"""Every question of the bench, in the order in which the page answers them."""
+
+from bench import (
+    commands,
+    consent,
+    curves,
+    growth,
+    http,
+    kafka,
+    mongo,
+    peak,
+    rebuild,
+    replay,
+    roster,
+    serial,
+    verify,
+)
+from bench.question import Question
+
+QUESTIONS: dict[str, Question] = {
+    one.question.name: one.question
+    for one in (
+        commands,
+        serial,
+        http,
+        peak,
+        replay,
+        rebuild,
+        kafka,
+        mongo,
+        consent,
+        growth,
+        verify,
+        roster,
+        curves,
+    )
+}

@@ -1,0 +1,1 @@
+"""The bench's arithmetic and its page, on figures that are given."""
