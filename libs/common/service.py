@@ -27,6 +27,7 @@ from libs.common.views import (
     Views,
     flip_when_caught_up,
     heads,
+    kinds_of,
     live_generations,
     next_generation,
     read_alias,
@@ -35,6 +36,8 @@ from libs.common.views import (
 API, RELAY, PROJECT = "api", "relay", "project"
 PARTS = (API, RELAY, PROJECT)
 FLIP_PAUSE_SECONDS = 0.05
+MOVED_SECONDS = 1.0
+"""How often a projecting process looks whether an operator's has built another generation."""
 
 Loop = Callable[[], Awaitable[None]]
 
@@ -175,7 +178,36 @@ class Running:
         return generation, fold, flip
 
     async def _project(self) -> None:
-        await project(self.bus, self.documents, f"{self.rooms.name}.views", self.generations)
+        """Begins anew whenever readers read a generation that is not folded here yet."""
+        group = f"{self.rooms.name}.views"
+        while True:
+            folding = project(self.bus, self.documents, group, self.generations)
+            tasks = [asyncio.ensure_future(one) for one in (folding, self._moved())]
+            try:
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in tasks:
+                    if task.done():
+                        await task
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _moved(self) -> None:
+        """Ends when the aliases name other generations; these are folded from then on. An embedded
+        process has no rival that could have moved them."""
+        while True:
+            await asyncio.sleep(MOVED_SECONDS)
+            projections = () if not self.relayed else (*self.rooms.projections, self.rooms.clocks)
+            for projection in projections:
+                alias = await read_alias(self.documents, projection.name)
+                ours = {one.kind: one for one in self.generations}
+                kinds = kinds_of(projection, alias)
+                if any(kind not in ours for kind in kinds):
+                    others = [o for o in self.generations if o.projection is not projection]
+                    named = [ours.get(k) or Generation.of(projection, k) for k in kinds]
+                    self.generations = [*others, *named]
+                    return
 
     async def _react(self) -> None:
         handle = self.before(self.handle)

@@ -29,11 +29,17 @@ CURSOR_CHARS_MAX = 1_000
 
 
 class Alias(NamedTuple):
-    """Which generation readers read; `previous` stays folded, for the way back."""
+    """Which generation readers read; `previous` stays folded, for the way back. `made` is the
+    highest number that any generation was given: the next one starts from nothing."""
 
     live: str
     previous: str | None
+    made: int
     rev: int
+
+    def put(self, name: str) -> Put:
+        doc = {"live": self.live, "previous": self.previous, "made": self.made}
+        return Put(ALIASES, name, doc, self.rev)
 
 
 class Found(NamedTuple, Generic[V]):
@@ -43,7 +49,11 @@ class Found(NamedTuple, Generic[V]):
 
 async def read_alias(documents: Documents, name: str) -> Alias | None:
     doc = (await documents.get(ALIASES, [name])).get(name)
-    return Alias(doc["live"], doc["previous"], doc["_rev"]) if doc else None
+    if doc is None:
+        return None
+    kinds = [kind for kind in (doc["live"], doc["previous"]) if kind]
+    made = max([doc.get("made", 0), *map(number_of, kinds)])
+    return Alias(doc["live"], doc["previous"], made, doc["_rev"])
 
 
 async def flip(documents: Documents, name: str, kind: str) -> None:
@@ -53,8 +63,12 @@ async def flip(documents: Documents, name: str, kind: str) -> None:
         alias = await read_alias(documents, name)
         if alias is not None and alias.live == kind:
             return
-        doc = {"live": kind, "previous": alias.live if alias else None}
-        if all(await documents.put([Put(ALIASES, name, doc, alias.rev if alias else 0)])):
+        if alias is None:
+            alias = Alias(kind, None, number_of(kind), 0)
+        else:
+            made = max(alias.made, number_of(kind))
+            alias = alias._replace(live=kind, previous=alias.live, made=made)
+        if all(await documents.put([alias.put(name)])):
             return
     raise StoreAway("the alias is fought over")
 
@@ -71,8 +85,15 @@ def kind_of(projection: Projection[Any], number: int) -> str:
     return f"{projection.name}_v{projection.version}_g{number}"
 
 
-def _number(kind: str) -> int:
+def number_of(kind: str) -> int:
     return int(kind.rpartition("_g")[2])
+
+
+def kinds_of(projection: Projection[Any], alias: Alias | None) -> list[str]:
+    """What the alias names of the shape that this build knows: the live one, then the previous."""
+    ours = f"{projection.name}_v{projection.version}_g"
+    both = (alias.live, alias.previous) if alias else ()
+    return [kind for kind in both if kind and kind.startswith(ours)]
 
 
 async def live_generations(
@@ -84,23 +105,24 @@ async def live_generations(
     found = []
     for projection in projections:
         alias = await read_alias(documents, projection.name)
-        ours = f"{projection.name}_v{projection.version}_g"
-        kinds = (
-            [k for k in (alias.live, alias.previous) if k and k.startswith(ours)] if alias else []
-        )
+        kinds = kinds_of(projection, alias)
         if not kinds:
-            kinds = [kind_of(projection, _number(alias.live) + 1 if alias else 1)]
+            kinds = [kind_of(projection, alias.made + 1 if alias else 1)]
         found += [Generation.of(projection, kind) for kind in kinds]
     return found
 
 
 async def next_generation(documents: Documents, projection: Projection[V]) -> Generation[V]:
-    """A generation beside all that were; its documents start empty."""
-    alias = await read_alias(documents, projection.name)
-    numbers = [_number(kind) for kind in (alias.live, alias.previous) if kind] if alias else [0]
-    generation = Generation.of(projection, kind_of(projection, max(numbers) + 1))
-    await documents.drop(generation.kind)
-    return generation
+    """A generation beside all that were. Its number was never used, so that it starts from nothing,
+    whatever a rebuild that ended half way has left. Raises LookupError before there is a first."""
+    for _ in range(FLIP_TRIES_MAX):
+        alias = await read_alias(documents, projection.name)
+        if alias is None:
+            raise LookupError(projection.name)
+        kind = kind_of(projection, alias.made + 1)
+        if all(await documents.put([alias._replace(made=alias.made + 1).put(projection.name)])):
+            return Generation.of(projection, kind)
+    raise StoreAway("the alias is fought over")
 
 
 async def heads(bus: Bus, logs: Collection[str]) -> list[Position]:

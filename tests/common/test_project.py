@@ -206,6 +206,49 @@ async def test_readers_see_no_error_and_no_empty_page_while_a_view_is_rebuilt(
         tasks[2].cancel()
 
 
+async def test_a_rebuild_starts_from_nothing_though_another_was_given_up(doors: Doors) -> None:
+    running = await service(doors)
+    async with alive(running):
+        await strung(running)
+        await settled(running, doors.store)
+        given_up, fold, _ = await running.rebuild(tallies)
+        task = asyncio.ensure_future(fold())
+        await until(lambda: _is(bool(given_up.standing.seqs())))
+        task.cancel()
+        generation, fold, flip = await running.rebuild(tallies)
+        task = asyncio.ensure_future(fold())
+        await flip()
+        task.cancel()
+        alias = await read_alias(doors.documents, "tallies")
+        assert alias is not None
+        assert alias.live == generation.kind != given_up.kind
+        assert await stored(doors, alias.live) == await replayed(doors)
+
+
+async def _is(so: bool) -> bool:
+    return so
+
+
+async def test_a_generation_that_an_operator_built_is_folded_on_by_the_running_service(
+    tmp_path: Path,
+) -> None:
+    async with open_doors(tmp_path / "data") as doors:
+        running = await service(doors, relayed=True)
+        async with alive(running):
+            await strung(running)
+            await settled(running, doors.store)
+            operator = await service(doors, relayed=True)  # as another process would have it
+            generation, fold, flip = await operator.rebuild(tallies)
+            task = asyncio.ensure_future(fold())
+            await flip()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await until(lambda: _is(generation.kind in {o.kind for o in running.generations}))
+            await strung(running, start=5_000)
+            await settled(running, doors.store)
+            assert await stored(doors, generation.kind) == await replayed(doors)
+
+
 async def test_a_cursor_of_somebody_elses_view_is_refused(doors: Doors) -> None:
     running = await service(doors)
     async with alive(running):
