@@ -13,6 +13,7 @@ from tests.faults.away import kafka_away, network, store_away
 from tests.faults.deployment import Progress
 from tests.faults.fuzzing import on_engines_troubled, on_sqlite_fuzzed
 from tests.faults.kills import Sensitivity, on_engines_killed, on_sqlite_killed
+from tests.faults.rebuilds import SMALL, on_kafka, on_sqlite
 from tests.faults.report import Report
 
 Run = Callable[[Path, int, Progress], Awaitable[Report]]
@@ -76,6 +77,19 @@ RUNS: dict[str, Entry] = {
         on_engines_troubled,
         partial(on_engines_troubled, cases=300),
         15,
+        engines=True,
+    ),
+    "rebuilds": Entry(
+        "every read model rebuilt forward and under kills: one hash",
+        on_sqlite,
+        partial(on_sqlite, size=SMALL),
+        6,
+    ),
+    "rebuilds-kafka": Entry(
+        "every read model rebuilt from Kafka alone: the same hash",
+        on_kafka,
+        partial(on_kafka, size=SMALL),
+        6,
         engines=True,
     ),
 }
