@@ -4,7 +4,7 @@ A consumer stands at one cursor per shard. Feeds deliver at least once and in or
 skipped, a jump is dropped and read again, and the hash chain is checked on every commit for free.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -12,7 +12,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from libs.common.commit import NO_PREV
-from libs.common.errors import Fork
+from libs.common.errors import Fork, StoreAway
 from libs.common.messages import Dep, Position, instant
 from libs.common.ports import SHARDS, Delivery, Documents, Feed, Put
 
@@ -21,6 +21,7 @@ BATCH_MAX = 500
 WAIT_SECONDS = 0.5
 REWIND_SECONDS_MIN = 5.0
 REWIND_SECONDS_MAX = 60.0
+GAP_SECONDS_MAX = 60.0
 
 Place = tuple[str, int]
 """(log, shard)"""
@@ -183,25 +184,46 @@ async def store(documents: Documents, standings: Collection[Standing]) -> bool:
     return True
 
 
+class GapOpen(StoreAway):
+    """What is missing in a shard did not come, however often it was asked for. Its argument is the
+    place; reading begins anew, and the operator hears of it each time."""
+
+
+@dataclass(eq=False)
+class _Gap:
+    """`at`: where the consumers stood when it was seen; when they go on, it is another gap."""
+
+    at: tuple[int, ...]
+    since: float
+    pause_seconds: float = REWIND_SECONDS_MIN / 2
+    again: float = 0.0
+
+
 @dataclass(eq=False)
 class Healing:
-    """Patience with gaps: what was dropped is read again, at once and then ever more rarely."""
+    """Patience with gaps: what was dropped is read again, at once and then ever more rarely, and
+    with an alarm in the end."""
 
-    since: dict[Place, float] = field(default_factory=dict)
-    pause: dict[Place, float] = field(default_factory=dict)
+    now: Callable[[], float] = monotonic
+    _gaps: dict[Place, _Gap] = field(default_factory=dict)
 
-    async def mend(self, feed: Feed, standings: Collection[Standing]) -> None:
-        """Call it when the feed has nothing more: whatever is still missing is asked for again."""
-        open_gaps = {place for standing in standings for place in standing.gaps}
-        for place in self.since.keys() - open_gaps:
-            del self.since[place], self.pause[place]
-        for place in open_gaps:
-            now = monotonic()
-            if now - self.since.get(place, -REWIND_SECONDS_MAX) < self.pause.get(place, 0.0):
+    async def mend(self, feed: Feed, standings: Collection[Standing], idle: bool) -> None:
+        """Call it with each batch. While there is more to read, what is missing may come yet; but
+        other shards must not keep one waiting for ever. Raises GapOpen."""
+        now = self.now()
+        ends = {place for one in standings for place in one.gaps if place not in one.halted}
+        self._gaps = {place: gap for place, gap in self._gaps.items() if place in ends}
+        for place in ends:
+            at = tuple(one.cursors.get(place, NOWHERE).seq for one in standings)
+            gap = self._gaps.get(place)
+            if gap is None or gap.at != at:
+                gap = self._gaps[place] = _Gap(at, now, again=now)
+            if now - gap.since > GAP_SECONDS_MAX:
+                raise GapOpen(label(place))
+            if now < gap.again or (not idle and now - gap.since < REWIND_SECONDS_MIN):
                 continue
-            self.since[place] = now
-            doubled = 2 * self.pause.get(place, REWIND_SECONDS_MIN / 2)
-            self.pause[place] = min(REWIND_SECONDS_MAX, doubled)
+            gap.pause_seconds = min(REWIND_SECONDS_MAX, 2 * gap.pause_seconds)
+            gap.again = now + gap.pause_seconds
             await rewind(feed, standings, place)
 
 

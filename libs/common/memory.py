@@ -56,10 +56,9 @@ class InMemory(Generic[V]):
             try:
                 while True:
                     batch = await feed.batch(BATCH_MAX, WAIT_SECONDS)
+                    await healing.mend(feed, [self.standing], idle=not batch)
                     if batch:
                         await self._fold(batch)
-                    else:
-                        await healing.mend(feed, [self.standing])
             finally:
                 self._feed = None
 

@@ -222,8 +222,8 @@ async def project(
             if batch or any(standing.halted for standing in standings):
                 await parking.look(documents, parkings)
                 await _go_on(feed, generations)
+            await healing.mend(feed, standings, idle=not batch)
             if not batch:
-                await healing.mend(feed, standings)
                 continue
             with span("project", links=traces_of([d.commit for d in batch]), count=len(batch)):
                 await fold_batch(generations, documents, batch)

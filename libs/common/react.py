@@ -170,8 +170,8 @@ async def react(
         await resume(feed, standings)
         while True:
             batch = await feed.batch(BATCH_MAX, WAIT_SECONDS)
+            await healing.mend(feed, standings, idle=not batch)
             if not batch:
-                await healing.mend(feed, standings)
                 continue
             for reacting in policies:
                 await _ask(reacting, await reacting.asks(documents, batch), handle)

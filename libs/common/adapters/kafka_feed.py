@@ -5,7 +5,7 @@ each partition ends, by the way; what was asked before it was answered is what i
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from time import monotonic
 
@@ -27,13 +27,19 @@ SESSION_MS = 10_000
 HEARTBEAT_MS = 500
 FETCH_WAIT_MS = 250
 GRACE_SECONDS = 1.0
+NOBODY = TopicPartition("", -1)
+"""Stands for all partitions while the broker does not say where they end."""
 
 
 class KafkaFeed:
     """A consumer's deliveries. `batch`, `done` and `rewind` belong to one loop."""
 
     def __init__(
-        self, consumer: AIOKafkaConsumer, topics: Mapping[str, str], group: str | None
+        self,
+        consumer: AIOKafkaConsumer,
+        topics: Mapping[str, str],
+        group: str | None,
+        now: Callable[[], float] = monotonic,
     ) -> None:
         self._consumer, self._logs, self._group = consumer, topics, group
         self._topics = {log: topic for topic, log in topics.items()}
@@ -41,12 +47,14 @@ class KafkaFeed:
         self._asked: tuple[float, dict[TopicPartition, int]] | None = None
         self._ended: float | None = None
         self._hints: dict[TopicPartition, int] = {}
-        self._silent_seconds = 0.0
+        self._now = now
+        self._waited_seconds = 0.0
+        self._moved: dict[TopicPartition, tuple[int, float]] = {}
 
     async def batch(self, limit: int, wait: float) -> list[Delivery]:
         """Up to `limit` deliveries. Asking for more says: the last ones have been dealt with."""
-        started = monotonic()
-        settled = self._settle()
+        self._listen(self._settle())
+        started = self._now()
         try:
             # During a rebalance getmany waits without a limit; nothing is lost by cancelling it.
             async with asyncio.timeout(wait + GRACE_SECONDS):
@@ -57,10 +65,11 @@ class KafkaFeed:
             found = {}
         except KafkaError as error:
             raise StoreAway(f"Kafka gave no commits: {type(error).__name__}") from error
-        if not found:
-            self._listen(settled or self._settle(), monotonic() - started)
-            return []
-        self._silent_seconds = 0.0
+        self._waited_seconds += self._now() - started
+        if found:
+            self._moved.pop(NOBODY, None)
+        else:
+            self._listen(self._settle())
         for partition, records in found.items():
             self._next[partition] = records[-1].offset + 1
         return [
@@ -88,6 +97,7 @@ class KafkaFeed:
     def reassigned(self) -> None:
         """Other partitions, or the same ones from elsewhere: what was known of them is void."""
         self._next.clear()
+        self._moved.clear()
         self._asked = None
 
     def _settle(self) -> bool:
@@ -100,10 +110,20 @@ class KafkaFeed:
         self._ended, self._asked = at, None
         return True
 
-    def _listen(self, settled: bool, waited: float) -> None:
-        self._silent_seconds = 0.0 if settled else self._silent_seconds + waited
-        if self._silent_seconds > SILENT_SECONDS_MAX:
-            raise StoreAway("a Kafka consumer has fallen silent")
+    def _listen(self, settled: bool) -> None:
+        """Each partition is to move as long as something is known to be left in it, whatever comes
+        from the others; and somebody has to know. Only waiting counts. Raises StoreAway."""
+        now, ends = self._waited_seconds, self._asked[1] if self._asked else {}
+        if settled:
+            self._moved.clear()
+        behind = {
+            p: self._next.get(p, -1) for p, end in ends.items() if self._next.get(p, -1) < end
+        }
+        for partition, at in behind.items() if ends else [(NOBODY, 0)]:
+            if self._moved.get(partition, (None, now))[0] != at:
+                self._moved[partition] = at, now
+            elif now - self._moved[partition][1] > SILENT_SECONDS_MAX:
+                raise StoreAway("a Kafka consumer has fallen silent")
 
     async def watch(self) -> None:
         """Asks where the partitions end and passes the hints on, as long as the feed lives."""
