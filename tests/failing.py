@@ -24,6 +24,8 @@ from libs.common.ports import (
     Page,
     Put,
     Query,
+    Record,
+    Row,
 )
 
 T = TypeVar("T")
@@ -97,6 +99,12 @@ class FailingStore:
     ) -> dict[UUID, Commit]:
         return await self.fail.through("by_commands", self.store.by_commands(commands, local))
 
+    async def rows(self, shard: int, after: int, limit: int = LOG_BATCH_MAX) -> list[Row]:
+        return await self.fail.through("rows", self.store.rows(shard, after, limit))
+
+    def fit(self) -> bool:
+        return self.store.fit()
+
 
 @dataclass(eq=False)
 class FailingDocuments:
@@ -149,6 +157,12 @@ class FailingBus:
 
     async def tail(self, log: str, shard: int) -> tuple[Commit, int] | None:
         return await self.fail.through("tail", self.bus.tail(log, shard))
+
+    async def read(self, log: str, shard: int) -> AsyncIterator[Record]:
+        if self.fail.due("read"):
+            raise StoreAway("a reading was made to fail")
+        async for record in self.bus.read(log, shard):
+            yield record
 
     def subscribe(
         self, logs: Collection[str], group: str | None

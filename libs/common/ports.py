@@ -32,6 +32,29 @@ class Inserted(NamedTuple):
     error: Literal["duplicate", "unknown"] | None = None
 
 
+class Row(NamedTuple):
+    """A commit as it lies in the store: the columns that its indexes are made of, and its bytes."""
+
+    shard: int
+    seq: int
+    stream: str
+    first: int
+    last: int
+    command: str
+    types: tuple[str, ...]
+    subjects: tuple[str, ...]
+    hash: str
+    body: bytes
+
+    @classmethod
+    def of(cls, commit: Commit) -> "Row":
+        """As it has to lie there."""
+        return cls(
+            commit.shard, commit.seq, commit.stream, commit.first, commit.last,
+            str(commit.command), commit.types, commit.subjects, commit.hash, commit.body,
+        )  # fmt: skip
+
+
 class EventStore(Protocol):
     """The log of record of one service. Unique: (shard, seq), (stream, first), command."""
 
@@ -55,10 +78,24 @@ class EventStore(Protocol):
     ) -> dict[UUID, Commit]:
         """Commits by command id; `local` also sees what is not yet at majority."""
 
+    async def rows(self, shard: int, after: int, limit: int = LOG_BATCH_MAX) -> list[Row]:
+        """What lies behind this seq, in order, dense or not and readable or not: for those who
+        check. Empty at the end."""
+
+    def fit(self) -> bool:
+        """Whether the last that was heard of the store was good. It is not asked for this."""
+
 
 class Delivery(NamedTuple):
     commit: Commit
     offset: int
+
+
+class Record(NamedTuple):
+    """What lies in a topic, readable or not."""
+
+    offset: int
+    body: bytes
 
 
 class Feed(Protocol):
@@ -85,6 +122,10 @@ class Bus(Protocol):
 
     async def tail(self, log: str, shard: int) -> tuple[Commit, int] | None:
         """The last commit that was reached without a jump in seq, and the next offset."""
+
+    def read(self, log: str, shard: int) -> AsyncIterator[Record]:
+        """All that lies in a shard, from its beginning to where it ends when this is asked: for
+        those who check. Nothing when there is no topic; none is made."""
 
     def subscribe(
         self, logs: Collection[str], group: str | None

@@ -134,6 +134,8 @@ class Running:
     def not_ready(self) -> list[str]:
         """Why this process should not be asked yet, or any more."""
         reasons = [] if self.built else [f"{self.rooms.name}: its views are being built"]
+        if not self.store.fit():
+            reasons.append(f"{self.rooms.name}: its store is not fit to go on with")
         for standing in self.standings():
             halts = standing.halted.values()
             reasons += [f"{standing.name} halted at {h.position} ({h.reason})" for h in halts]

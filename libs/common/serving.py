@@ -23,9 +23,11 @@ from libs.common.adapters import open_bus, open_documents, open_keys, open_store
 from libs.common.application import application, check_routes, mount
 from libs.common.auth import Tokens
 from libs.common.clock import ShiftedClock, SteppedClock, SystemClock
+from libs.common.console import Operator
 from libs.common.directory import Directory
 from libs.common.http import Routes
 from libs.common.issuer import Issuer, issuer_app, read_key
+from libs.common.operate import OPERATIONS, operate
 from libs.common.ports import SHARDS, Clock
 from libs.common.react import Handle
 from libs.common.sealing import Keyring, read_kek
@@ -188,14 +190,21 @@ def start(
     parts: Sequence[str],
     defaults: Mapping[str, str] | None = None,
 ) -> None:
-    """The process's main. Ends with a sentence when it was asked for nonsense."""
+    """The process's main: an operation that is asked for by its word, or serving. Ends with a
+    sentence when it was asked for nonsense."""
+    word = parts[0] if parts and parts[0] in OPERATIONS else None
     try:
-        if unknown := set(parts) - set(PARTS):
-            raise BadSetting("arguments", f"{', '.join(sorted(unknown))}: not {', '.join(PARTS)}")
+        if word is None and (unknown := set(parts) - set(PARTS)):
+            known = ", ".join((*PARTS, *OPERATIONS))
+            raise BadSetting("arguments", f"{', '.join(sorted(unknown))}: not {known}")
         settings = embedded(Settings.of(name, defaults=defaults))
     except BadSetting as bad:
         sys.exit(str(bad))
     telemetry.quiet_libraries()
+    if word is not None:
+        directory = read_directory(settings.directory_file)
+        rooms = [main.rooms(directory) for main in mains]
+        sys.exit(asyncio.run(operate(word, Operator(settings, rooms, parts[1:]))))
     run(serve_all(settings, mains, parts or PARTS))
     # Everything is closed. Taking millions of objects apart one by one would take seconds.
     sys.stderr.flush()

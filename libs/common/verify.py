@@ -1,15 +1,36 @@
-"""Is this log whole? Dense, chained, every stream dense, every command once."""
+"""Is this log whole? Dense, chained, every stream dense, every command once, its indexes true."""
 
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
-from libs.common.commit import parse, shard_of
+from libs.common.commit import NO_PREV, Commit, parse, shard_of
 from libs.common.messages import Position
-from libs.common.ports import EventStore
-from libs.common.replay import commits
+from libs.common.ports import SHARDS, EventStore, Row
+
+HOLE_MAX = 1_000_000
+"""Positions; behind a longer hole a shard is not read on."""
+SCANS_MAX = 3
+HASH_BYTES = 32
+NO_HASH = bytes(HASH_BYTES)
+
+
+class Wrong(StrEnum):
+    """What can be wrong with a stored commit, in words for whoever runs the place."""
+
+    UNREADABLE = "the bytes are no commit"
+    FOREIGN = "a commit of another log"
+    INDEX = "the index does not say what the bytes say"
+    HOLE = "a commit is missing"
+    CHAIN = "it does not name the commit before it"
+    SHARD = "a stream in a shard that is not its own"
+    STREAM = "a version of the stream is missing or double"
+    VERSIONS = "versions and events do not match"
+    COMMAND = "a command took effect twice"
+    TIME = "time ran backwards in the shard"
 
 
 class Verified(NamedTuple):
@@ -29,31 +50,127 @@ class Broken(Exception):
         self.position = position
 
 
+Tell = Callable[[Position, str], None]
+"""Hears of something wrong: where, and what."""
+
+
+@dataclass(eq=False)
+class Hashes:
+    """The hash of every position that was read, as tightly as they fit."""
+
+    _shards: dict[int, bytearray] = field(default_factory=dict)
+
+    def end(self, shard: int) -> int:
+        """The last seq that was put, or left out."""
+        return len(self._shards.get(shard, b"")) // HASH_BYTES
+
+    def at(self, shard: int, seq: int) -> str | None:
+        found = self._shards.get(shard, b"")[(seq - 1) * HASH_BYTES : seq * HASH_BYTES]
+        return found.hex() if found and found != NO_HASH else None
+
+    def put(self, shard: int, seq: int, leaf: str | None) -> None:
+        """None: it is there, and cannot be read."""
+        hashes = self._shards.setdefault(shard, bytearray())
+        hashes.extend(NO_HASH * (seq - self.end(shard)))
+        hashes[(seq - 1) * HASH_BYTES : seq * HASH_BYTES] = bytes.fromhex(leaf) if leaf else NO_HASH
+
+
 async def verify(store: EventStore, progress: Callable[[int], None] | None = None) -> Verified:
-    """Reads the whole log, trusting nothing but the bytes. Raises Broken, or Fork on the chain."""
-    versions: dict[str, int] = {}
-    commands: set[UUID] = set()
-    count = 0
-    types: Counter[str] = Counter()
-    latest: dict[int, datetime] = {}
-    async for commit in commits(store, progress=progress):
-        told = parse(commit.body)
-        where = commit.position
-        if told.position != where or told.hash != commit.hash:
-            raise Broken(where, "the index does not say what the bytes say")
+    """Reads the whole log, trusting nothing but the bytes. Raises Broken at what is wrong first."""
+
+    def tell(position: Position, what: str) -> None:
+        raise Broken(position, what)
+
+    return (await surveyed(store, tell, progress)).verified()
+
+
+async def surveyed(
+    store: EventStore,
+    tell: Tell,
+    progress: Callable[[int], None] | None = None,
+    log: str | None = None,
+) -> "Survey":
+    """The same, and `tell` hears of everything that is wrong, shard by shard and in order. `log`
+    is whose it must be; without it, whose its first commit is."""
+    survey = Survey(tell, log)
+    for shard in range(SHARDS):
+        after = 0
+        while rows := await _rows(store, shard, after):
+            for row in rows:
+                survey.take(row)
+            after = rows[-1].seq
+            if progress is not None:
+                progress(len(rows))
+            if after > survey.hashes.end(shard):
+                break  # behind a hole without an end
+    return survey
+
+
+async def _rows(store: EventStore, shard: int, after: int) -> list[Row]:
+    """Read anew where it has a hole: a scan may see a commit arrive and miss the one before."""
+    for _ in range(SCANS_MAX):
+        rows = await store.rows(shard, after)
+        if not rows or rows[-1].seq == after + len(rows):
+            break
+    return rows
+
+
+@dataclass(eq=False)
+class Survey:
+    """A log as it is read: what must be known of all before to judge the next."""
+
+    tell: Tell
+    log: str | None = None
+    count: int = 0
+    types: Counter[str] = field(default_factory=Counter)
+    hashes: Hashes = field(default_factory=Hashes)
+    _versions: dict[str, int] = field(default_factory=dict)
+    _commands: set[UUID] = field(default_factory=set)
+    _last: dict[int, Commit] = field(default_factory=dict)
+
+    def verified(self) -> Verified:
+        return Verified(self.count, self.types.total(), len(self._versions), self.types)
+
+    def take(self, row: Row) -> None:
+        """The next row of its shard."""
+        due = self.hashes.end(row.shard) + 1
+        if row.seq != due:
+            self.tell(Position(self.log or "", row.shard, due), Wrong.HOLE)
+            self._last.pop(row.shard, None)
+            if row.seq > due + HOLE_MAX:
+                return
+        try:
+            commit = parse(row.body)
+        except ValueError:
+            self.tell(Position(self.log or "", row.shard, row.seq), Wrong.UNREADABLE)
+            self.hashes.put(row.shard, row.seq, None)
+            self._last.pop(row.shard, None)
+            return
+        self.log = self.log or commit.log
+        self.hashes.put(row.shard, row.seq, commit.hash)
+        self._judge(Position(self.log, row.shard, row.seq), row, commit)
+        self._last[row.shard] = commit
+        self.count += 1
+        self.types.update(commit.types)
+
+    def _judge(self, where: Position, row: Row, told: Commit) -> None:
+        last = self._last.get(row.shard)
+        if told.log != self.log:
+            self.tell(where, Wrong.FOREIGN)
+        if row != Row.of(told):
+            self.tell(where, Wrong.INDEX)
+        expected = NO_PREV if row.seq == 1 else last.hash if last is not None else told.prev
+        if told.prev != expected:
+            self.tell(where, Wrong.CHAIN)
         if shard_of(told.stream) != told.shard:
-            raise Broken(where, "a stream in a shard that is not its own")
-        if told.first != versions.get(told.stream, 0) + 1:
-            raise Broken(where, "a version of the stream is missing or double")
+            self.tell(where, Wrong.SHARD)
+        if told.first != self._versions.get(told.stream, 0) + 1:
+            self.tell(where, Wrong.STREAM)
         if told.last - told.first + 1 != len(told.types):
-            raise Broken(where, "versions and events do not match")
-        if told.command in commands:
-            raise Broken(where, "a command took effect twice")
-        if told.at < latest.get(told.shard, datetime.min.replace(tzinfo=UTC)):
-            raise Broken(where, "time ran backwards in the shard")
-        versions[told.stream] = told.last
-        commands.add(told.command)
-        latest[told.shard] = told.at
-        count += 1
-        types.update(told.types)
-    return Verified(count, types.total(), len(versions), types)
+            self.tell(where, Wrong.VERSIONS)
+        if told.command in self._commands:
+            self.tell(where, Wrong.COMMAND)
+        if last is not None and told.at < last.at:
+            self.tell(where, Wrong.TIME)
+        self._versions[told.stream] = told.last
+        self._commands.add(told.command)

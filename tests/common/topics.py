@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from libs.common.commit import Commit
-from libs.common.ports import SHARDS, Delivery
+from libs.common.ports import SHARDS, Delivery, Record
 
 
 @dataclass(eq=False)
@@ -30,6 +30,10 @@ class MemoryBus:
             if commit.seq == (last.seq if last else 0) + 1:
                 last = commit
         return (last, len(topic)) if last else None
+
+    async def read(self, log: str, shard: int) -> AsyncIterator[Record]:
+        for offset, commit in enumerate([*self.topics.get((log, shard), [])]):
+            yield Record(offset, commit.body)
 
     @asynccontextmanager
     async def subscribe(

@@ -7,7 +7,7 @@ import pytest
 
 from libs.common.adapters import open_bus
 from libs.common.commit import Commit
-from libs.common.ports import Delivery, Feed
+from libs.common.ports import Delivery, Feed, Record
 from tests.ports.chains import LOG, Chain, stream_in
 from tests.ports.conftest import OTHER_LOG, Line
 
@@ -164,3 +164,12 @@ async def test_the_tail_is_found_again_after_a_restart(line: Line) -> None:
         assert await again.tail(LOG, 6) == (rows[-1], 4)
         async with again.subscribe([LOG], None) as feed:
             assert [delivery.commit for delivery in await heard(feed, 4)] == rows
+
+
+async def test_all_that_lies_in_a_shard_can_be_read(line: Line) -> None:
+    assert [record async for record in line.bus.read(LOG, 6)] == []
+    chain = Chain()
+    rows = [chain.grow(stream_in(6)) for _ in range(30)]
+    await line.say(*rows)
+    found = [record async for record in line.bus.read(LOG, 6)]
+    assert found == [Record(offset, row.body) for offset, row in enumerate(rows)]

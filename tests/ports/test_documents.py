@@ -227,3 +227,12 @@ async def test_a_dropped_kind_is_gone_and_may_start_anew(prepared: Documents) ->
 
 async def test_a_kind_that_never_was_is_empty(documents: Documents) -> None:
     assert await documents.get("nothing", ["a"]) == {}
+
+
+async def test_all_of_a_kind_can_be_read_without_an_index(documents: Documents) -> None:
+    await documents.prepare("cursors", ())
+    await documents.put([Put("cursors", f"{number:02}", {}, 0) for number in range(12)])
+    first = await documents.find("cursors", Query(limit=8))
+    rest = await documents.find("cursors", Query(limit=8, after=first.next))
+    assert [doc["_id"] for doc in (*first.docs, *rest.docs)] == [f"{n:02}" for n in range(12)]
+    assert rest.next is None

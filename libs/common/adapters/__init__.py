@@ -61,13 +61,15 @@ async def open_bus(
 
 
 @asynccontextmanager
-async def open_documents(url: str, service: str, prefix: str = PREFIX) -> AsyncIterator[Documents]:
-    """The read models of one service."""
+async def open_documents(
+    url: str, service: str, prefix: str = PREFIX, readonly: bool = False
+) -> AsyncIterator[Documents]:
+    """The read models of one service. On SQLite one process writes, and others open `readonly`."""
     match _scheme(url):
         case "sqlite":
             from libs.common.adapters.sqlite_documents import SqliteDocuments
 
-            async with SqliteDocuments(_folder(url) / service / "views.db") as stored:
+            async with SqliteDocuments(_folder(url) / service / "views.db", readonly) as stored:
                 yield stored
         case "mongodb":
             from libs.common.adapters.mongo import Mongo

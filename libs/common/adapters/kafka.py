@@ -7,17 +7,18 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Self
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from libs.common.adapters.kafka_ending import end_admin, end_consumer, end_producer
+from libs.common.adapters.kafka_ending import end_admin, end_producer
 from libs.common.adapters.kafka_feed import KafkaFeed, feeding
 from libs.common.adapters.kafka_reach import Reach
+from libs.common.adapters.kafka_records import bounds, reading, records
 from libs.common.commit import Commit, parse
 from libs.common.errors import StoreAway
-from libs.common.ports import SHARDS, Feed
+from libs.common.ports import SHARDS, Feed, Record
 
 BATCH_BYTES_MAX = 1_000_000
 """Below the broker's own limit for one batch, 1,048,588 bytes."""
@@ -103,6 +104,7 @@ class KafkaBus:
                 ]
         except BaseException as error:
             self._abandon(producer)
+            self._topics.clear()
             if isinstance(error, KafkaError | TimeoutError | OSError):
                 raise StoreAway(f"Kafka took no commits: {type(error).__name__}") from error
             raise
@@ -114,28 +116,26 @@ class KafkaBus:
         Looks at the last records only, not at the very last: that may be a late duplicate.
         """
         partition = TopicPartition(await self._topic(log), shard)
-        consumer = AIOKafkaConsumer(
-            **self._reach.options(), enable_auto_commit=False, auto_offset_reset="earliest"
-        )
         reached: tuple[int, bytes] | None = None
         try:
-            async with asyncio.timeout(TAIL_SECONDS_MAX):
-                await consumer.start()
-                end = (await consumer.end_offsets([partition]))[partition]
-                start = position = max(0, end - TAIL_RECORDS_MAX)
-                if start < end:
-                    consumer.assign([partition])
-                    consumer.seek(partition, start)
-                while position < end:
-                    records = await consumer.getmany(timeout_ms=int(TAIL_SECONDS_MAX * 1_000))
-                    for record in records.get(partition, ()):
-                        reached = _reached(reached, record, start == 0)
-                        position = record.offset + 1
-        except (KafkaError, TimeoutError, OSError) as error:
-            raise StoreAway(f"Kafka gave no tail: {type(error).__name__}") from error
-        finally:
-            await end_consumer(consumer)
+            async with asyncio.timeout(TAIL_SECONDS_MAX), reading(self._reach) as consumer:
+                begin, end = await bounds(consumer, partition)
+                start = max(begin, end - TAIL_RECORDS_MAX)
+                async for record in records(consumer, partition, start, end):
+                    reached = _reached(reached, record, start == begin)
+        except (StoreAway, TimeoutError) as away:
+            self._topics.clear()  # the next time looks whether it is there at all
+            raise StoreAway(f"Kafka gave no tail of {partition.topic}") from away
         return None if reached is None else (parse(reached[1]), end)
+
+    async def read(self, log: str, shard: int) -> AsyncIterator[Record]:
+        partition = TopicPartition(self._named(log), shard)
+        async with reading(self._reach) as consumer:
+            if partition.topic not in await consumer.topics():
+                return
+            begin, end = await bounds(consumer, partition)
+            async for record in records(consumer, partition, begin, end):
+                yield Record(record.offset, record.value or b"")
 
     def subscribe(
         self, logs: Collection[str], group: str | None
@@ -179,7 +179,7 @@ class KafkaBus:
 
     async def _topic(self, log: str) -> str:
         """The log's topic, made when it is not there."""
-        topic = f"{self._prefix}.{log}.commits"
+        topic = self._named(log)
         if topic not in self._topics:
             try:
                 async with asyncio.timeout(TOPIC_SECONDS_MAX):
@@ -188,6 +188,9 @@ class KafkaBus:
                 raise StoreAway(f"Kafka has no topic {topic}: {type(error).__name__}") from error
             self._topics.add(topic)
         return topic
+
+    def _named(self, log: str) -> str:
+        return f"{self._prefix}.{log}.commits"
 
     async def _make(self, topic: str) -> None:
         admin = AIOKafkaAdminClient(**self._reach.options())

@@ -18,7 +18,7 @@ from pymongo.read_concern import ReadConcern
 
 from libs.common.commit import Commit, parse
 from libs.common.errors import StoreAway
-from libs.common.ports import LOG_BATCH_MAX, SHARDS, Inserted
+from libs.common.ports import LOG_BATCH_MAX, SHARDS, Inserted, Row
 
 if TYPE_CHECKING:  # these are generic for the type checker only
     from motor.motor_asyncio import AsyncIOMotorCollection, AsyncIOMotorDatabase
@@ -93,6 +93,7 @@ class MongoStore:
         self._commits: Collection = mongo.database(log)[COMMITS]
         self._local = self._commits.with_options(read_concern=ReadConcern("local"))
         self._known = [0] * SHARDS  # a seq of each shard that was read at majority
+        self._fit = True
 
     async def __aenter__(self) -> Self:
         """Raises StoreAway."""
@@ -108,11 +109,17 @@ class MongoStore:
     ) -> None: ...
 
     async def insert(self, rows: Sequence[Commit]) -> Inserted:
-        """In order, stopping at the first duplicate; the stored prefix is durable on return."""
+        """In order, stopping at the first duplicate; the stored prefix is durable on return. A
+        database that once went on after a duplicate gets no more commits from this process."""
+        if not self._fit:
+            raise StoreAway("the database is not fit to keep a log")
         try:
             await self._commits.insert_many([document_of(row) for row in rows], ordered=True)
         except BulkWriteError as error:
-            return _outcome(error.details)
+            self._fit = False  # unless its answer makes sense
+            outcome = _outcome(error.details)
+            self._fit = True
+            return outcome
         except PyMongoError:
             return Inserted(0, "unknown")
         return Inserted(len(rows))
@@ -173,6 +180,26 @@ class MongoStore:
             rows = await (self._local if local else self._commits).find(query).to_list(None)
         return {commit.command: commit for commit in map(_commit, rows)}
 
+    async def rows(self, shard: int, after: int, limit: int = LOG_BATCH_MAX) -> list[Row]:
+        """What lies behind this seq, in order, dense or not and readable or not."""
+        found = await self._window(shard, after, limit)
+        if not found:  # the end, or a hole: asked without an end only here, it may cost much
+            behind = {"shard": shard, "seq": {"$gt": after}}
+            with reaching():
+                first = await self._commits.find(behind).sort("seq", ASCENDING).to_list(1)
+            if first:
+                found = await self._window(shard, first[0]["seq"] - 1, limit)
+        return found
+
+    def fit(self) -> bool:
+        return self._fit
+
+    async def _window(self, shard: int, after: int, limit: int) -> list[Row]:
+        query = {"shard": shard, "seq": {"$gt": after, "$lte": after + limit}}
+        with reaching():
+            found = await self._commits.find(query).sort("seq", ASCENDING).to_list(None)
+        return [_row(row) for row in found]
+
 
 @contextmanager
 def reaching() -> Iterator[None]:
@@ -202,6 +229,13 @@ def document_of(row: Commit) -> dict[str, Any]:
         "hash": row.hash,
         "body": row.body.decode(),
     }
+
+
+def _row(row: dict[str, Any]) -> Row:
+    return Row(
+        row["shard"], row["seq"], row["stream"], row["first"], row["last"], row["command"],
+        tuple(row["types"]), tuple(row["subjects"]), row["hash"], row["body"].encode(),
+    )  # fmt: skip
 
 
 def _commit(row: dict[str, Any]) -> Commit:

@@ -137,6 +137,8 @@ class MongoDocuments:
             raise ValueError("a range is on the first field of the order")
         if query.after is not None and len(query.after) != len(query.order) + 1:
             raise ValueError("a keyset of another question")
+        if not query.where and not query.order:
+            return  # by `_id`
         if kind not in self._indexes:
             with reaching():
                 stored = await self._database[kind].index_information()

@@ -19,7 +19,7 @@ from libs.common.adapters.sqlite_file import Layout, OutcomeUnknown, SqliteFile,
 from libs.common.commit import NO_PREV, Commit, chained, parse
 from libs.common.errors import StoreAway
 from libs.common.messages import instant
-from libs.common.ports import LOG_BATCH_MAX, SHARDS, Inserted
+from libs.common.ports import LOG_BATCH_MAX, SHARDS, Inserted, Row
 
 KNOWN_MAX = 4_096
 """Commits kept in memory, of all shards together: the newest that were written or read."""
@@ -45,6 +45,10 @@ STREAM = (
     "SELECT shard, seq, body FROM commits WHERE stream = ? AND first > ? ORDER BY first LIMIT ?"
 )
 COMMAND = "SELECT shard, seq, body FROM commits WHERE command = ?"
+ROWS = (
+    "SELECT types, subjects, shard, seq, stream, first, last, command, hash, body FROM commits "
+    "WHERE shard = ? AND seq > ? ORDER BY seq LIMIT ?"
+)
 PLACE = "SELECT 1 FROM commits WHERE shard = ? AND seq = ?"
 
 
@@ -146,6 +150,16 @@ class SqliteStore:
             ]
 
         return {commit.command: commit for commit in await self.file.read(look)}
+
+    async def rows(self, shard: int, after: int, limit: int = LOG_BATCH_MAX) -> list[Row]:
+        def look(connection: sqlite3.Connection) -> list[Row]:
+            found = connection.execute(ROWS, (shard, after, limit))
+            return [
+                Row._make((*row[2:8], tuple(row[0].split()), tuple(row[1].split()), *row[8:]))
+                for row in found
+            ]
+
+        return await self.file.read(look)
 
     def _insert(self, rows: Sequence[Commit], connection: sqlite3.Connection) -> Inserted:
         before = connection.total_changes

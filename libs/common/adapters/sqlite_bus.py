@@ -19,7 +19,7 @@ from typing import Self
 from libs.common.adapters.sqlite import SqliteStore
 from libs.common.commit import Commit
 from libs.common.errors import StoreAway
-from libs.common.ports import SHARDS, Delivery
+from libs.common.ports import SHARDS, Delivery, Record
 
 POLL_SECONDS_MIN = 0.02
 POLL_SECONDS_MAX = 0.1
@@ -56,6 +56,13 @@ class SqliteBus:
         store = await self.store(log)
         head = await store.head(shard) if store is not None else None
         return (head, head.seq) if head is not None else None
+
+    async def read(self, log: str, shard: int) -> AsyncIterator[Record]:
+        store, after = await self.store(log), 0
+        while store is not None and (rows := await store.rows(shard, after)):
+            for row in rows:
+                yield Record(row.seq - 1, row.body)
+            after = rows[-1].seq
 
     @asynccontextmanager
     async def subscribe(

@@ -31,15 +31,22 @@ FIELDS = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,60}")
 
 
 class SqliteDocuments:
-    """A kind must be prepared before anything is put: ValueError otherwise."""
+    """A kind must be prepared before anything is put: ValueError otherwise. `readonly` reads beside
+    the process that writes, what was there when it was opened."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, readonly: bool = False) -> None:
+        self._path, self._readonly = path, readonly
         self._closing = AsyncExitStack()
         self.file: SqliteFile
 
     async def __aenter__(self) -> Self:
         """Raises Taken for another process, WrongFormat, or StoreAway."""
+        if self._readonly:
+            self.file = SqliteFile(self._path.absolute(), LAYOUT, readonly=True)
+            self._closing.push_async_callback(self.file.close)
+            await self.file.open()
+            await self.file.read(self._learn)
+            return self
         self.file = await self._closing.enter_async_context(shared(self._path, LAYOUT))
         await self.file.write(self._learn)
         return self
@@ -140,7 +147,8 @@ class SqliteDocuments:
         """Only in the writing thread: what a reader has seen may be old when it is remembered."""
         found: Shapes = {}
         for kind, fields in connection.execute("SELECT kind, fields FROM shapes"):
-            found.setdefault(kind, []).append(tuple(fields.split()))
+            shape = () if fields == "*" else tuple(fields.split())  # by `_id`, all can be asked for
+            found.setdefault(kind, []).append(shape)
         self.file.remembered["shapes"] = found
 
     def _shapes(self) -> "Shapes":
@@ -228,7 +236,7 @@ def _serves(fields: tuple[str, ...], shape: tuple[frozenset[str], tuple[str, ...
 
 
 Shapes = dict[str, list[tuple[str, ...]]]
-"""The declared shapes by kind; `*` stands for the kind itself."""
+"""The declared shapes by kind."""
 
 
 def _put(connection: sqlite3.Connection, table: str, put: Put, body: str) -> bool:

@@ -45,6 +45,10 @@ class WrongFormat(Exception):
     """The file was written by another version of this program, or is something else."""
 
 
+class NotWritten(StoreAway):
+    """There is no such file yet, or nothing in it."""
+
+
 class OutcomeUnknown(StoreAway):
     """A write failed on its way to the disk."""
 
@@ -256,11 +260,13 @@ class SqliteFile:
         self._must_be_ours(connection)
 
     def _open_reading(self) -> None:
+        if not self.path.exists():
+            raise NotWritten(f"{self.path} is not there")
         with _translated(self.path):
             connection = self._connect("ro", READING_CACHE_KIBIBYTES)
             try:
                 if self._version(connection) == 0:
-                    raise StoreAway(f"{self.path.stem} is not written yet")
+                    raise NotWritten(f"{self.path.stem} is not written yet")
                 self._must_be_ours(connection)
             except BaseException:
                 connection.close()

@@ -1,0 +1,22 @@
+"""What may be asked of a service instead of serving: `python -m services.<name> fsck`."""
+
+from collections.abc import Mapping
+
+from libs.common.adapters.sqlite_file import Taken, WrongFormat
+from libs.common.console import NOT_WELL, Operation, Operator
+from libs.common.errors import StoreAway
+from libs.common.fsck import fsck
+
+OPERATIONS: Mapping[str, Operation] = {
+    "fsck": fsck,
+}
+"""By the word on the command line."""
+
+
+async def operate(word: str, operator: Operator) -> int:
+    """The exit code. Doors that do not open are told in a sentence."""
+    try:
+        return await OPERATIONS[word](operator)
+    except (StoreAway, Taken, WrongFormat, OSError) as shut:
+        operator.say(f"{word}: {shut}")
+        return NOT_WELL
