@@ -17,7 +17,7 @@ from libs.common.errors import Forbidden, Malformed, Missing, TooLarge, Unauthor
 from libs.common.messages import Actor, Position, Role
 from libs.common.ports import SHARDS
 from libs.common.problems import PROBLEM_TYPE, Header, problem_of
-from libs.common.telemetry import log, parsed, span, traceparent
+from libs.common.telemetry import log, parsed, span, traceparent, where
 
 COMMANDS = UUID("6f1d4c6e-9a53-5b0e-8f4e-3a1c7f0e52d8")
 """The namespace of callers' command ids; for ever."""
@@ -183,7 +183,8 @@ class Edge:
     def _refused(self, error: Exception) -> Outgoing:
         problem = problem_of(error)
         if problem.status >= 500:
-            log("http.failed", route=self.route, status=problem.status, error=type(error).__name__)
+            kind, place = type(error).__name__, where(error)
+            log("http.failed", route=self.route, status=problem.status, error=kind, where=place)
         return Outgoing(problem.status, problem.body(), (CONTENT_PROBLEM, *problem.headers))
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import uvicorn
 
 from libs.common.errors import Conflict, Fork, Unavailable
-from libs.common.telemetry import log
+from libs.common.telemetry import log, where
 
 PAUSE_SECONDS_MIN = 0.5
 PAUSE_SECONDS_MAX = 10.0
@@ -94,7 +94,7 @@ async def _supervised(
 ) -> None:
     pause = PAUSE_SECONDS_MIN
     while True:
-        began = monotonic()
+        began, place = monotonic(), ""
         try:
             await loop()
             if not endless:
@@ -115,9 +115,9 @@ async def _supervised(
             log("loop.halted", loop=name, error="Fork")
             return
         except Exception as mistake:
-            why = type(mistake).__name__
+            why, place = type(mistake).__name__, where(mistake)
         state._dead[name] = why
-        log("loop.died", loop=name, error=why)
+        log("loop.died", loop=name, error=why, where=place)
         stop()
         return
 

@@ -10,10 +10,12 @@ import logging
 import re
 import secrets
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 Arrow = Literal["http", "decide", "append", "relay", "project", "react"]
 
 TEXT_MAX = 200
+FRAMES_MAX = 4
 LINKS_MAX = 64
 FLUSH_MS_MAX = 5_000
 TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -47,6 +50,7 @@ class Allowed(TypedDict, total=False):
     bytes: int
     ms: float
     error: str
+    where: str
     reason: str
     code: str
     logger: str
@@ -169,6 +173,13 @@ def _check(fields: Any) -> None:
     unknown = fields.keys() - ALLOWED
     if unknown:
         raise TypeError(f"not allowed in telemetry: {sorted(unknown)}")
+
+
+def where(error: BaseException) -> str:
+    """The last files and lines that an error came through, innermost first. What it says itself may
+    quote somebody."""
+    frames = traceback.extract_tb(error.__traceback__)[-FRAMES_MAX:]
+    return " < ".join(f"{Path(one.filename).name}:{one.lineno}" for one in reversed(frames))
 
 
 def log(event: str, **fields: Unpack[Allowed]) -> None:

@@ -129,6 +129,7 @@ async def test_a_mistake_makes_the_service_not_ready_and_asks_it_to_stop(
     assert loops.ready() == ["loop project: ValueError"]
     logged = capsys.readouterr().err
     assert "loop.died" in logged
+    assert '"where":"test_tasks.py:' in logged, "files and lines"
     assert "Hanna" not in logged
 
 
