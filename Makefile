@@ -8,7 +8,7 @@ BENCH_STAMP := $(subst .made-,.bench-,$(STAMP))
 COMPOSE ?= docker compose
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test test-engines prove check fmt contracts manifests bench up down
+.PHONY: help setup demo run test test-engines prove check fmt contracts manifests settings bench up down
 
 help: ## list what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ fmt: $(STAMP) ## format, and fix what can be fixed by itself
 contracts: $(STAMP) ## write additions to the event contracts; a contract grows, it never shrinks
 	$(RUN) -m tests.contracts
 
+settings: $(STAMP) ## write the table of settings into the documents
+	$(RUN) -m tests.documented
+
 manifests: $(STAMP) ## render the Kubernetes overlays anew; needs kubectl or kustomize
 	$(RUN) -m tests.deploy
 
@@ -78,11 +81,9 @@ $(BENCH_STAMP): $(STAMP)
 	fi
 	@rm -f $(VENV)/.bench-* && touch $@
 
-up: docker-compose.yml ## the whole platform in containers
+up: ## the whole platform in containers
 	$(COMPOSE) up --detach --build --wait
 
-down: docker-compose.yml ## stop the containers; the data stays
+down: ## stop the containers; the data stays
 	$(COMPOSE) down
 
-docker-compose.yml:
-	@echo "There is no docker-compose.yml yet; 'make run' serves the platform without containers."; exit 1

@@ -13,8 +13,12 @@ import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deploy.engines import engines
+
+if TYPE_CHECKING:
+    from testcontainers.core.container import DockerContainer
 
 KAFKA_IMAGE = "apache/kafka:4.3.1"
 MONGO_IMAGE = "mongo:8.0.17"
@@ -85,7 +89,6 @@ def _containers() -> bool:
 
 def _kafka_container() -> str:
     from testcontainers.core.container import DockerContainer  # slow to import, and seldom wanted
-    from testcontainers.core.waiting_utils import wait_for_logs
 
     port = engines.free_port()  # a broker must tell its clients the port they reach it by
     container = DockerContainer(KAFKA_IMAGE).with_bind_ports(9094, port)
@@ -106,19 +109,27 @@ def _kafka_container() -> str:
     }.items():
         container = container.with_env(name, value)
     _closing.enter_context(container)
-    wait_for_logs(container, "Kafka Server started", timeout=CONTAINER_SECONDS_MAX)
+    _until(container, "Kafka Server started")
     return f"kafka://localhost:{port}"
 
 
 def _mongo_container() -> str:
     from testcontainers.core.container import DockerContainer  # slow to import, and seldom wanted
-    from testcontainers.core.waiting_utils import wait_for_logs
 
     container = DockerContainer(MONGO_IMAGE).with_exposed_ports(27017)
     container = container.with_command("--replSet alliance --bind_ip_all")
     _closing.enter_context(container)
-    wait_for_logs(container, "Waiting for connections", timeout=CONTAINER_SECONDS_MAX)
-    container.exec(["mongosh", "--quiet", "--eval", "rs.initiate()"])
-    wait_for_logs(container, "Transition to primary complete", timeout=CONTAINER_SECONDS_MAX)
+    _until(container, "Waiting for connections")
+    done = container.exec(["mongosh", "--quiet", "--eval", "rs.initiate()"])
+    assert done.exit_code == 0, done.output
+    _until(container, "Transition to primary complete")
     port = container.get_exposed_port(27017)
     return f"mongodb://localhost:{port}/?directConnection=true"
+
+
+def _until(container: "DockerContainer", said: str) -> None:
+    """Until its log says so; a container that ends before is an error at once."""
+    from testcontainers.core.wait_strategies import LogMessageWaitStrategy
+
+    strategy = LogMessageWaitStrategy(said).with_startup_timeout(CONTAINER_SECONDS_MAX)
+    strategy.wait_until_ready(container)
