@@ -21,7 +21,7 @@ from libs.common.service import Rooms, Running
 from tests.common.beads import add
 from tests.common.doors import KEK, ROOMS, Doors, alive, open_doors, service, settled
 from tests.common.topics import MemoryBus
-from tests.faults.evidence import Evidence, Places, read_kinds, stored, unopened
+from tests.faults.evidence import Evidence, Places, read_kinds, stored, unopened, unsound
 from tests.faults.history import FAIL, OK, UNKNOWN, Attempt, Heard, Operation
 
 COLOURS = ("red", "blue", "green", "white", "black")
@@ -47,6 +47,8 @@ class Build:
     bus: MemoryBus = field(default_factory=MemoryBus)
     say: Say = honestly
     whole: bool = True
+    spoil: Callable[[Path], None] = lambda _: None
+    """Happens to the files when all is over."""
 
 
 async def played(folder: Path, build: Build) -> Evidence:
@@ -68,6 +70,7 @@ async def played(folder: Path, build: Build) -> Evidence:
                 await _relayed(build.bus, real.store)
         url = f"sqlite://{folder}"
         places = Places(url, url, url, url, folder / "kek", "beads")
+        build.spoil(folder)
         log = await stored(real.store)
         return Evidence(
             operations,
@@ -77,6 +80,7 @@ async def played(folder: Path, build: Build) -> Evidence:
             [build.rooms],
             lambda operation: UUID(operation.key),
             await unopened(Keyring(real.keys, KEK), log),
+            await unsound(real.store, "beads"),
         )
 
 

@@ -25,6 +25,7 @@ from libs.common.personal import Sealed
 from libs.common.ports import LOG_BATCH_MAX, SHARDS, Doc, EventStore
 from libs.common.sealing import ERASED, Keyring, read_kek
 from libs.common.service import Rooms
+from libs.common.verify import surveyed
 from libs.common.views import ALIASES
 from tests.faults.history import Operation
 
@@ -61,6 +62,8 @@ class Evidence:
     command_of: CommandOf
     unreadable: Sequence[Position] = ()
     """Commits that hold something sealed which no key opens."""
+    unsound: Sequence[str] = ()
+    """What is wrong with the rows of a log where they lie: what is no commit, or behind a hole."""
 
 
 async def gathered(
@@ -74,6 +77,7 @@ async def gathered(
             )
             for one in rooms
         }
+        wrong = [told for name, store in stores.items() for told in await unsound(store, name)]
         logs = {name: await stored(store) for name, store in stores.items()}
         topics = {name: await published(places, name) for name in stores}
         kinds = {one.name: await read_kinds(places, one.name) for one in rooms}
@@ -81,7 +85,7 @@ async def gathered(
         async with open_keys(places.keys, places.prefix) as keys:
             keyring = Keyring(keys, read_kek(places.kek))
             unreadable = [p for commits in logs.values() for p in await unopened(keyring, commits)]
-    return Evidence(operations, logs, topics, kinds, rooms, command_of, unreadable)
+    return Evidence(operations, logs, topics, kinds, rooms, command_of, unreadable, wrong)
 
 
 async def stored(store: EventStore) -> list[Commit]:
@@ -91,6 +95,16 @@ async def stored(store: EventStore) -> list[Commit]:
         while batch := await store.log(shard, seq, LOG_BATCH_MAX):
             found += batch
             seq = batch[-1].seq
+    return found
+
+
+async def unsound(store: EventStore, log: str) -> list[str]:
+    found: list[str] = []
+
+    def tell(position: Position, what: str) -> None:
+        found.append(f"{position}: {what}")
+
+    await surveyed(store, tell, log=log)
     return found
 
 

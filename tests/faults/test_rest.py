@@ -1,6 +1,6 @@
 """What must be so at rest is missed where it is not: one broken build, or one forgery, for each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from libs.common.ports import Documents, Keys, Put, WrappedKey
 from libs.common.sealing import key_id
 from libs.common.shapes import Policy
 from tests.common.beads import SOMEBODY, STAMP, BeadBoxed, Tally, boxing, tallies
+from tests.common.broken import behind_its_back
 from tests.common.doors import ROOMS
 from tests.faults.beadwork import Build, played
 from tests.faults.checker import judge
@@ -129,3 +130,22 @@ async def test_what_jumps_and_comes_again_is_no_finding(tmp_path: Path) -> None:
     early = [ours[0], *ours[2:], *ours[1:]]
     assert await rules(replace(evidence, topics={"beads": [*others, *early]})) == set()
     assert await rules(replace(evidence, topics={"beads": [*others, *early[:-1]]})) == {"topic"}
+
+
+def misfiled(folder: Path) -> None:
+    """An index says another stream than the bytes; whoever asks by stream finds nothing."""
+    with behind_its_back(folder, "beads") as connection:
+        connection.execute("UPDATE commits SET stream = 'string/lost' WHERE rowid = 3")
+
+
+def holed(folder: Path) -> None:
+    """A commit is gone, and what lay behind it is still there."""
+    with behind_its_back(folder, "beads") as connection:
+        connection.execute("DELETE FROM commits WHERE seq = 2")
+
+
+@pytest.mark.parametrize("spoil", [misfiled, holed])
+async def test_rows_that_do_not_lie_as_they_should_are_found(
+    tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    assert "whole log" in await rules(await played(tmp_path, Build(spoil=spoil)))
