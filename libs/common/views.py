@@ -140,7 +140,9 @@ async def flip_when_caught_up(
     pause: Callable[[], Awaitable[None]],
 ) -> None:
     """No lag at all never holds under load: the goal is the heads of when it was asked for. Several
-    processes may fold one generation, each some shards, so what is stored counts."""
+    processes may fold one generation, each some shards, so what is stored counts. An empty log is
+    caught up with before anybody has folded: what readers are shown must be there to be asked."""
+    await documents.prepare(generation.kind, generation.projection.indexes)
     while True:
         standing = Standing(generation.kind, generation.projection.logs)
         await standing.load(documents)

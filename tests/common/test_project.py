@@ -19,7 +19,7 @@ from libs.common.project import Generation, fold_batch
 from libs.common.replay import as_of, said, said_by
 from libs.common.service import Running
 from libs.common.shapes import Projection
-from libs.common.views import read_alias, roll_back
+from libs.common.views import Views, flip_when_caught_up, read_alias, roll_back
 from tests.common.beads import Tally, add, tallies
 from tests.common.doors import ROOMS, Doors, alive, open_doors, service, settled, until
 
@@ -315,3 +315,10 @@ async def test_a_cursor_that_a_late_rival_set_back_is_made_up_for(doors: Doors) 
         await settled(running, doors.store)
     assert rival.late
     assert await stored(doors, "tallies_v1_g1") == await replayed(doors)
+
+
+async def test_what_readers_are_shown_is_there_to_be_asked(doors: Doors) -> None:
+    """Of an empty log every view has heard all, before anybody has folded it."""
+    generation = Generation.of(tallies, "tallies_v1_g1")
+    await flip_when_caught_up(doors.documents, generation, [], lambda: asyncio.sleep(0))
+    assert (await Views(doors.documents).find(tallies, Query(order=("count",)))).items == ()
