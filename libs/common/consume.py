@@ -4,11 +4,11 @@ A consumer stands at one cursor per shard. Feeds deliver at least once and in or
 skipped, a jump is dropped and read again, and the hash chain is checked on every commit for free.
 """
 
+import asyncio
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
-from time import monotonic
 from typing import NamedTuple
 
 from libs.common.commit import NO_PREV
@@ -184,6 +184,11 @@ async def store(documents: Documents, standings: Collection[Standing]) -> bool:
     return True
 
 
+def loop_time() -> float:
+    """Pauses are measured by the clock that waits for them."""
+    return asyncio.get_running_loop().time()
+
+
 class GapOpen(StoreAway):
     """What is missing in a shard did not come, however often it was asked for. Its argument is the
     place; reading begins anew, and the operator hears of it each time."""
@@ -204,7 +209,7 @@ class Healing:
     """Patience with gaps: what was dropped is read again, at once and then ever more rarely, and
     with an alarm in the end."""
 
-    now: Callable[[], float] = monotonic
+    now: Callable[[], float] = loop_time
     _gaps: dict[Place, _Gap] = field(default_factory=dict)
 
     async def mend(self, feed: Feed, standings: Collection[Standing], idle: bool) -> None:
@@ -213,7 +218,7 @@ class Healing:
         now = self.now()
         ends = {place for one in standings for place in one.gaps if place not in one.halted}
         self._gaps = {place: gap for place, gap in self._gaps.items() if place in ends}
-        for place in ends:
+        for place in sorted(ends):
             at = tuple(one.cursors.get(place, NOWHERE).seq for one in standings)
             gap = self._gaps.get(place)
             if gap is None or gap.at != at:
@@ -247,7 +252,7 @@ async def resume(feed: Feed, standings: Collection[Standing]) -> None:
 
 async def done(feed: Feed, standings: Collection[Standing], batch: Iterable[Delivery]) -> None:
     """Tells the feed how far every consumer has come; never beyond the rearmost."""
-    for place in {delivery.commit.place for delivery in batch}:
+    for place in dict.fromkeys(delivery.commit.place for delivery in batch):
         offsets = [s.cursors.get(place, NOWHERE).offset for s in standings if place[0] in s.logs]
         if offsets and min(offsets) >= 0:
             await feed.done(place[0], place[1], min(offsets))

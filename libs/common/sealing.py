@@ -91,14 +91,19 @@ class Keyring:
     """Keys in use. Opens and seals; what is forgotten reads as `Erased`."""
 
     def __init__(
-        self, keys: Keys, kek: bytes, monotonic: Callable[[], float] = time.monotonic
+        self,
+        keys: Keys,
+        kek: bytes,
+        monotonic: Callable[[], float] = time.monotonic,
+        random_bytes: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._keys, self._wrap, self._now = keys, AESSIV(kek), monotonic
+        self._random_bytes = random_bytes
         self._held: OrderedDict[str, tuple[AESSIV, float]] = OrderedDict()
 
     async def refs(self) -> Refs:
         """The deployment's own reference key, made once and never forgotten."""
-        made = os.urandom(KEY_BYTES)
+        made = self._random_bytes(KEY_BYTES)
         key = (DEPLOYMENT, "ref")
         stored = await self._keys.ensure({key: self._wrapped(key_id(*key), made)})
         return Refs(self._unwrapped(stored[key].id, stored[key].wrapped))
@@ -111,7 +116,7 @@ class Keyring:
             return _seal_model(command, ciphers), {}
         except _NotHeld:
             await self._fetch_subjects([subject])
-        making = _Ciphers(self._cached, subject, {})
+        making = _Ciphers(self._cached, subject, {}, self._random_bytes)
         return _seal_model(command, making), making.offers or {}
 
     async def ensure(self, offers: Offers) -> bool:
@@ -134,7 +139,7 @@ class Keyring:
             part = subjects[start : start + KEYS_BATCH_MAX]
             forgotten |= await self._fetch_subjects(part, strict=False)
             missing = {
-                (subject, key_class.value): os.urandom(KEY_BYTES)
+                (subject, key_class.value): self._random_bytes(KEY_BYTES)
                 for subject in part
                 if subject not in forgotten
                 for key_class in classes
@@ -246,6 +251,7 @@ class _Ciphers:
     held: Callable[[str], AESSIV | None]
     subject: str
     offers: Offers | None = None
+    random_bytes: Callable[[int], bytes] = os.urandom
     _found: dict[str, tuple[AESSIV, str, bytes]] = field(default_factory=dict)
 
     def of(self, key_class: str) -> tuple[AESSIV, str, bytes]:
@@ -260,7 +266,7 @@ class _Ciphers:
     def _made(self, key_class: str) -> AESSIV:
         if self.offers is None:
             raise _NotHeld
-        made = os.urandom(KEY_BYTES)
+        made = self.random_bytes(KEY_BYTES)
         self.offers[self.subject, key_class] = made
         return AESSIV(made)
 

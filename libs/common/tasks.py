@@ -12,7 +12,6 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from time import monotonic
 from typing import Any
 
 import uvicorn
@@ -93,6 +92,7 @@ async def _supervised(
     state: Loops, name: str, loop: Loop, endless: bool, stop: Callable[[], None]
 ) -> None:
     pause = PAUSE_SECONDS_MIN
+    monotonic = asyncio.get_running_loop().time
     while True:
         began, place = monotonic(), ""
         try:
