@@ -18,7 +18,10 @@ from libs.common.messages import Actor, Command, Dep, Event, Position, State
 from libs.common.ports import EventStore, Inserted
 from libs.common.sealing import Keyring
 from libs.common.shapes import Decider
-from tests.common.world import START, WorldClock, WorldStore, run_virtually
+from tests.common.world import START, WorldClock
+from tests.faults.loop import run_virtually
+from tests.faults.weather import Weather
+from tests.faults.world_store import WorldStore
 
 WORLDS = 150
 TRIES_MAX = 200
@@ -85,7 +88,7 @@ async def ask_until_known(
 
 async def world(number: int, trouble: float) -> tuple[WorldStore, dict[UUID, Answer]]:
     seed = random.Random(number)
-    store = WorldStore(seed, trouble)
+    store = WorldStore(Weather(seed, trouble))
     processes = [process(store, seed) for _ in range(seed.randint(2, 4))]
     told: dict[UUID, Answer] = {}
 
@@ -102,7 +105,8 @@ async def world(number: int, trouble: float) -> tuple[WorldStore, dict[UUID, Ans
                 assert again is None or answer is None or again.version == answer.version
 
     await asyncio.gather(*map(client, range(8)))
-    store.heal()
+    store.weather.clear()
+    store.settle()
     return store, told
 
 
@@ -121,7 +125,7 @@ def whole(rows: list[Commit]) -> None:
 def test_nothing_told_is_lost_or_doubled_in_worlds_that_fail() -> None:
     stored_though_unknown = 0
     for number in range(WORLDS):
-        store, told = run_virtually(world(number, TROUBLE))
+        store, told = run_virtually(world(number, TROUBLE), number)
         whole(store.oplog)
         by_command = {row.command: row for row in store.oplog}
         for ident, answer in told.items():
@@ -145,7 +149,7 @@ def _draft(stream: str, ident: int, expected: int = 0, request: str | None = Non
 
 
 def appender(number: int = 1) -> Appender:
-    store = WorldStore(random.Random(number), 0.0)
+    store = WorldStore()
     return Appender(cast("EventStore", store), "beads", WorldClock())
 
 
@@ -200,7 +204,7 @@ def test_a_commit_that_is_too_large_is_refused_and_harms_nobody() -> None:
 
 def test_a_refusal_is_confirmed_against_a_stream_that_moved_elsewhere() -> None:
     async def main() -> None:
-        store = WorldStore(random.Random(1), 0.0)
+        store = WorldStore()
         here, there = process(store, random.Random(1)), process(store, random.Random(2))
         await here(Ask("string/a", Add(colour="red"), UUID(int=1)))
         await there(Ask("string/a", Add(colour="blue"), UUID(int=2)))
@@ -215,7 +219,7 @@ def test_a_refusal_is_confirmed_against_a_stream_that_moved_elsewhere() -> None:
 
 def test_a_retried_command_gets_its_first_answer_though_the_state_moved_on() -> None:
     async def main() -> None:
-        handle = process(WorldStore(random.Random(1), 0.0), random.Random(1))
+        handle = process(WorldStore(), random.Random(1))
         first = await handle(Ask("string/a", Add(colour="red"), UUID(int=1), path="POST /a"))
         await handle(Ask("string/a", Add(colour="blue"), UUID(int=2), path="POST /a"))
         again = await handle(Ask("string/a", Add(colour="red"), UUID(int=1), path="POST /a"))
@@ -235,7 +239,7 @@ def test_the_rules_hear_a_time_that_is_later_than_the_cause() -> None:
             return [BeadAdded(colour=command.colour)]
 
         timed = replace(string, decide=decide_at)
-        store = WorldStore(random.Random(1), 0.0)
+        store = WorldStore()
         behind = Appender(cast("EventStore", store), "beads", WorldClock())
         handle = Handler(timed, behind, cast("Keyring", None))
         cause = Dep(Position("other", 1, 1), START + timedelta(days=1))
@@ -250,7 +254,7 @@ class AwayStore(WorldStore):
     """Silent from the first insert on: each call takes a driver's five seconds, and fails."""
 
     async def insert(self, _rows: Sequence[Commit]) -> Inserted:
-        self.trouble = 1.0
+        self.weather.away.add(self.name)
         await asyncio.sleep(DRIVER_SECONDS)  # waits: virtual seconds
         return Inserted(0, "unknown")
 
@@ -264,7 +268,7 @@ class AwayStore(WorldStore):
 def test_a_caller_hears_of_a_store_that_is_away_before_giving_up() -> None:
     async def asked() -> float:
         seed = random.Random(1)
-        handle = process(AwayStore(seed, 0.0), seed)
+        handle = process(AwayStore(), seed)
         ask = Ask("string/a", Add(colour="red"), UUID(int=1), path="POST /beads")
         with pytest.raises(StoreAway):
             await handle(ask)

@@ -15,6 +15,7 @@ from tests.faults.fuzzing import on_engines_troubled, on_sqlite_fuzzed
 from tests.faults.kills import Sensitivity, on_engines_killed, on_sqlite_killed
 from tests.faults.rebuilds import SMALL, on_kafka, on_sqlite
 from tests.faults.report import Report
+from tests.faults.worlds import proved
 
 Run = Callable[[Path, int, Progress], Awaitable[Report]]
 
@@ -32,6 +33,12 @@ class Entry(NamedTuple):
 FEW = Sensitivity(10, 1)
 
 RUNS: dict[str, Entry] = {
+    "worlds": Entry(
+        "20,000 seeded worlds of the whole protocol in virtual time",
+        proved,
+        partial(proved, worlds=1_000),
+        8,
+    ),
     "sqlite-kills": Entry(
         "200 kill -9 of the platform on SQLite under 16 clients",
         on_sqlite_killed,

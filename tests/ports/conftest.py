@@ -1,8 +1,8 @@
-"""One fixture a port, opened on SQLite and, when they are asked for, on the real engines."""
+"""One fixture a port, opened on SQLite, in memory and, when they are asked for, on real engines."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
@@ -11,12 +11,27 @@ import pytest
 from libs.common.adapters import open_bus, open_documents, open_keys, open_store
 from libs.common.commit import Commit
 from libs.common.ports import Bus, Documents, EventStore, Keys
+from tests.faults.world_bus import WorldBus
+from tests.faults.world_documents import WorldDocuments
+from tests.faults.world_keys import WorldKeys
+from tests.faults.world_store import WorldStore
 from tests.ports.chains import LOG
 
 SQLITE = pytest.param("sqlite")
+MEMORY = pytest.param("memory")
 MONGO = pytest.param("mongo", marks=pytest.mark.engines)
 KAFKA = pytest.param("kafka", marks=pytest.mark.engines)
 OTHER_LOG = "shells"
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The ports of worlds under faults, in calm weather."""
+
+    store: WorldStore = field(default_factory=WorldStore)
+    documents: WorldDocuments = field(default_factory=WorldDocuments)
+    keys: WorldKeys = field(default_factory=WorldKeys)
+    bus: WorldBus = field(default_factory=WorldBus)
 
 
 @dataclass(frozen=True)
@@ -26,51 +41,75 @@ class Place:
     engine: str
     url: str
     prefix: str
+    memory: Memory | None = None
+
+    def open_store(self) -> AbstractAsyncContextManager[EventStore]:
+        if self.memory is not None:
+            return nullcontext[EventStore](self.memory.store)
+        return open_store(self.url, LOG, prefix=self.prefix)
+
+    def open_documents(self) -> AbstractAsyncContextManager[Documents]:
+        if self.memory is not None:
+            return nullcontext[Documents](self.memory.documents)
+        return open_documents(self.url, LOG, self.prefix)
+
+    def open_keys(self) -> AbstractAsyncContextManager[Keys]:
+        if self.memory is not None:
+            return nullcontext[Keys](self.memory.keys)
+        return open_keys(self.url, self.prefix)
+
+    def open_bus(self, stores: dict[str, EventStore]) -> AbstractAsyncContextManager[Bus]:
+        if self.memory is not None:
+            return nullcontext[Bus](self.memory.bus)
+        return open_bus(self.url, stores, self.prefix)
 
 
 def _place(request: pytest.FixtureRequest, folder: Path) -> Place:
     engine: str = request.param
+    prefix = f"test-{uuid4().hex[:8]}"
+    if engine == "memory":
+        return Place(engine, "", prefix, Memory())
     url = f"sqlite://{folder}" if engine == "sqlite" else request.getfixturevalue(engine)
-    return Place(engine, url, f"test-{uuid4().hex[:8]}")
+    return Place(engine, url, prefix)
 
 
-@pytest.fixture(params=[SQLITE, MONGO])
+@pytest.fixture(params=[SQLITE, MEMORY, MONGO])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     return _place(request, tmp_path)
 
 
 @pytest.fixture
 async def store(place: Place) -> AsyncIterator[EventStore]:
-    async with open_store(place.url, LOG, prefix=place.prefix) as opened:
+    async with place.open_store() as opened:
         yield opened
 
 
 @pytest.fixture
 async def rivals(place: Place, store: EventStore) -> AsyncIterator[list[EventStore]]:
     """As many writers as the engine allows: another process's too, or the only one, twice."""
-    if place.engine == "sqlite":
+    if place.engine != "mongo":
         yield [store, store]
         return
-    async with open_store(place.url, LOG, prefix=place.prefix) as other:
+    async with place.open_store() as other:
         yield [store, other]
 
 
 @pytest.fixture
 async def documents(place: Place) -> AsyncIterator[Documents]:
-    async with open_documents(place.url, LOG, place.prefix) as opened:
+    async with place.open_documents() as opened:
         yield opened
 
 
 @pytest.fixture
 async def other_documents(place: Place, documents: Documents) -> AsyncIterator[Documents]:
     """The same documents, as somebody else has them open."""
-    async with open_documents(place.url, LOG, place.prefix) as opened:
+    async with place.open_documents() as opened:
         yield opened
 
 
 @pytest.fixture
 async def keys(place: Place) -> AsyncIterator[Keys]:
-    async with open_keys(place.url, place.prefix) as opened:
+    async with place.open_keys() as opened:
         yield opened
 
 
@@ -93,7 +132,7 @@ class Line:
         return offsets
 
 
-@pytest.fixture(params=[SQLITE, KAFKA])
+@pytest.fixture(params=[SQLITE, MEMORY, KAFKA])
 async def line(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Line]:
     place = _place(request, tmp_path)
     stores: dict[str, EventStore] = {}
@@ -101,5 +140,5 @@ async def line(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         if place.engine == "sqlite":
             for log in (LOG, OTHER_LOG):
                 stores[log] = await stack.enter_async_context(open_store(place.url, log))
-        bus = await stack.enter_async_context(open_bus(place.url, stores, place.prefix))
+        bus = await stack.enter_async_context(place.open_bus(stores))
         yield Line(place, bus, stores)

@@ -5,7 +5,6 @@ from time import monotonic
 
 import pytest
 
-from libs.common.adapters import open_bus
 from libs.common.commit import Commit
 from libs.common.ports import Delivery, Feed, Record
 from tests.ports.chains import LOG, Chain, stream_in
@@ -160,7 +159,7 @@ async def test_the_tail_is_found_again_after_a_restart(line: Line) -> None:
     chain = Chain()
     rows = [chain.grow(stream_in(6)) for _ in range(4)]
     await line.say(*rows)
-    async with open_bus(line.place.url, line.stores, line.place.prefix) as again:
+    async with line.place.open_bus(line.stores) as again:
         assert await again.tail(LOG, 6) == (rows[-1], 4)
         async with again.subscribe([LOG], None) as feed:
             assert [delivery.commit for delivery in await heard(feed, 4)] == rows

@@ -5,7 +5,6 @@ import os
 
 import pytest
 
-from libs.common.adapters import open_keys
 from libs.common.errors import Forgotten
 from libs.common.ports import Keys, WrappedKey
 from tests.ports.conftest import Place
@@ -38,7 +37,7 @@ async def test_the_earlier_key_wins(keys: Keys) -> None:
 
 
 async def test_racers_agree_on_one_key(keys: Keys, place: Place) -> None:
-    async with open_keys(place.url, place.prefix) as others:
+    async with place.open_keys() as others:
         doors = [keys, others] * (RACERS // 2)
         answers = await asyncio.gather(*(d.ensure(offer(("stu_1", "identity"))) for d in doors))
     assert all(answer == answers[0] for answer in answers)
@@ -86,7 +85,7 @@ async def test_who_was_never_known_can_be_forgotten(keys: Keys) -> None:
 
 
 async def test_offering_while_forgetting_leaves_no_key(keys: Keys, place: Place) -> None:
-    async with open_keys(place.url, place.prefix) as others:
+    async with place.open_keys() as others:
         for number in range(ROUNDS):
             subject = f"stu_{number}"
             await asyncio.gather(
@@ -100,10 +99,10 @@ async def test_offering_while_forgetting_leaves_no_key(keys: Keys, place: Place)
 
 
 async def test_a_tombstone_outlives_a_restart(place: Place) -> None:
-    async with open_keys(place.url, place.prefix) as keys:
+    async with place.open_keys() as keys:
         kept = await keys.ensure(offer(("stu_1", "identity"), ("stu_2", "identity")))
         await keys.forget("stu_1", [])
-    async with open_keys(place.url, place.prefix) as again:
+    async with place.open_keys() as again:
         assert await again.held(["stu_1", "stu_2"]) == {
             "stu_1": None,
             "stu_2": [kept["stu_2", "identity"]],
