@@ -42,7 +42,7 @@ async def relay(folder: Path, size: int, url: str, log: Path) -> Figures:
 
 
 async def consume(folder: Path, size: int, url: str) -> Figures:
-    """From 16 partitions to every document and cursor stored."""
+    """From the start of a reader to every document and cursor stored."""
     async with (
         open_bus(url, prefix=f"bench-{folder.name}") as bus,
         open_documents(f"sqlite://{folder}", LOG) as documents,
@@ -107,8 +107,8 @@ question = Question(
     (
         Contender("relay", "bench.kafka:relay", 100_000, 4_000, log=True, engine="kafka"),
         Contender("raw produce", "bench.raw_kafka:produce", 100_000, 4_000, engine="kafka"),
-        Contender("fold", "bench.kafka:consume", 100_000, 4_000, engine="kafka"),
-        Contender("raw consume", "bench.raw_kafka:consume", 100_000, 4_000, engine="kafka"),
+        Contender("fold", "bench.kafka:consume", 200_000, 4_000, engine="kafka"),
+        Contender("raw consume", "bench.raw_kafka:consume", 200_000, 4_000, engine="kafka"),
         Contender("visible", "bench.kafka:visible", 1_000, 100, engine="kafka"),
         Contender("raw round trip", "bench.raw_kafka:round_trip", 1_000, 100, engine="kafka"),
     ),

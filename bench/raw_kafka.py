@@ -108,11 +108,12 @@ async def produce(folder: Path, size: int, url: str) -> Figures:
 
 
 async def consume(folder: Path, size: int, url: str) -> Figures:
+    """From the start of a consumer to the last record."""
     name = await topic(url, f"raw-{folder.name}")
     async with producing(url) as producer:
         await _send_all(producer, name, await by_shard(size))
+    began, count = perf_counter(), 0
     async with consuming(url, name) as consumer:
-        began, count = perf_counter(), 0
         while count < size:
             found = await consumer.getmany(timeout_ms=POLL_MS, max_records=RECORDS_MAX)
             count += sum(map(len, found.values()))
