@@ -10,6 +10,10 @@ question = Question(
         Contender("raw", "bench.raw:commands", 60_000, 3_000),
         Contender("eventsourcing, default", "bench.peers:default_commands", 5_000, 400),
         Contender("eventsourcing, best", "bench.peers:best_commands", 8_000, 800),
+        Contender(
+            "eventsourcing, default, one thread", "bench.peers:default_in_one_thread", 5_000, 400
+        ),
+        Contender("eventsourcing, best, one thread", "bench.peers:best_in_one_thread", 8_000, 800),
         Contender("eventsource-py", "bench.peers:other_commands", 5_000, 400),
     ),
     (
@@ -27,6 +31,13 @@ question = Question(
             "ours",
             8,
             "eventsourcing, best",
+        ),
+        Row(
+            "B2",
+            "the same, its callers before one thread",
+            "ours",
+            8,
+            "eventsourcing, best, one thread",
         ),
         Row("B2", "commands/s, against `eventsource-py`", "ours", 25, "eventsource-py"),
         Row(

@@ -38,4 +38,5 @@ question = Question(
         _curve("callers", "Durable commands a second by callers", "commands/s", "per_second"),
         _curve("latency", "99 of 100 commands wait no longer than", "milliseconds", "p99_ms"),
     ),
+    quick_rounds=1,
 )

@@ -169,13 +169,21 @@ async def default_commands(folder: Path, size: int, callers: int = 64) -> Figure
     return await _threads(_default(folder), size, callers)
 
 
-async def default_serial(folder: Path, size: int) -> Figures:
-    return await default_commands(folder, size, 1)
-
-
 async def best_commands(folder: Path, size: int, callers: int = 64) -> Figures:
-    """All callers before one thread: with a thread each they are slower, waiting for the lock."""
-    put = _best(folder)
+    return await _threads(_best(folder), size, callers)
+
+
+async def default_in_one_thread(folder: Path, size: int) -> Figures:
+    return await _one_thread(_default(folder), size)
+
+
+async def best_in_one_thread(folder: Path, size: int) -> Figures:
+    return await _one_thread(_best(folder), size)
+
+
+async def _one_thread(put: Callable[[int], None], size: int, callers: int = 64) -> Figures:
+    """All callers before one thread. Where it is faster than a thread each depends on the machine,
+    so both are measured."""
     with ThreadPoolExecutor(1) as thread:
         loop = asyncio.get_running_loop()
 

@@ -81,11 +81,12 @@ class Question:
     curves: tuple[Curve, ...] = ()
     timelines: tuple[Timeline, ...] = ()
     rounds: int = ROUNDS
+    quick_rounds: int = QUICK_ROUNDS
 
     def rounds_of(self, contender: Contender, quick: bool) -> int:
         if not contender.sized(quick):
             return 0
-        rounds = min(self.rounds, QUICK_ROUNDS) if quick else self.rounds
+        rounds = min(self.rounds, self.quick_rounds) if quick else self.rounds
         return min(rounds, contender.rounds or rounds)
 
     def order(self, number: int, quick: bool) -> list[Contender]:
