@@ -55,13 +55,14 @@ def label(place: Place) -> str:
 @dataclass(eq=False)
 class Standing:
     """Where one consumer stands in every shard it reads. `cursors` run ahead while a batch is dealt
-    with; what others are told is what was stored."""
+    with; what others are told is what was stored. `gaps` holds the offset of the first commit of a
+    shard that was dropped: it is read again, though what was missing may come by itself."""
 
     name: str
     logs: tuple[str, ...]
     cursors: dict[Place, Cursor] = field(default_factory=dict)
     halted: dict[Place, Halt] = field(default_factory=dict)
-    gaps: set[Place] = field(default_factory=set)
+    gaps: dict[Place, int] = field(default_factory=dict)
     _revs: dict[Place, int] = field(default_factory=dict)
     _moved: set[Place] = field(default_factory=set)
     _stored: dict[Place, Cursor] = field(default_factory=dict)
@@ -80,22 +81,26 @@ class Standing:
         if commit.log not in self.logs or place in self.halted:
             return False
         cursor = self.cursors.get(place, NOWHERE)
+        if commit.seq > cursor.seq + 1:
+            self.gaps[place] = min(delivery.offset, self.gaps.get(place, delivery.offset))
+            return False
+        if self.gaps.get(place) == delivery.offset:
+            del self.gaps[place]
         if commit.seq <= cursor.seq:
             if commit.seq == cursor.seq and commit.hash != cursor.hash:
                 raise Fork(str(commit.position))
             return False
-        if commit.seq > cursor.seq + 1:
-            self.gaps.add(place)
-            return False
         if commit.prev != cursor.hash:
             raise Fork(str(commit.position))
-        self.gaps.discard(place)
         return True
 
     def advance(self, delivery: Delivery) -> None:
         commit = delivery.commit
         place = commit.place
-        self.cursors[place] = Cursor(commit.seq, commit.hash, delivery.offset, commit.at)
+        offset = delivery.offset
+        if offset > self.gaps.get(place, offset):  # a late twin: what lies before is still unread
+            offset = self.cursors.get(place, NOWHERE).offset
+        self.cursors[place] = Cursor(commit.seq, commit.hash, offset, commit.at)
         self._moved.add(place)
 
     def halt(self, delivery: Delivery, reason: str) -> None:
@@ -142,6 +147,7 @@ class Standing:
         for place in places:  # what ran ahead and was not stored is forgotten
             self.cursors.pop(place, None)
             self._revs.pop(place, None)
+            self.gaps.pop(place, None)
         self._moved.clear()
         for key, doc in (await documents.get(CURSORS, keys)).items():
             at = datetime.fromisoformat(doc["at"])

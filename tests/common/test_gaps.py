@@ -204,3 +204,22 @@ async def test_a_broker_that_says_nothing_restarts_the_consumer() -> None:
     with pytest.raises(StoreAway, match="silent"):
         await _listened(consumer, turns=3 * int(SILENT_SECONDS_MAX))
     assert SILENT_SECONDS_MAX < consumer.seconds < SILENT_SECONDS_MAX + 5
+
+
+@pytest.mark.parametrize("twin", [1, 2])
+async def test_what_was_passed_over_is_read_though_a_twin_of_the_missing_comes_late(
+    twin: int,
+) -> None:
+    """The twin lies behind what was dropped. Going on from its place would pass that over for ever,
+    also after a restart."""
+    made = history(3)
+    reader = Reader([*made, made[twin - 1]])
+    jumping = [one for one in reader._taken() if not twin - 1 <= one.offset < 2]
+    for delivery in jumping:
+        if reader.standing.follows(delivery):
+            reader.standing.advance(delivery)
+    assert reader.standing.cursors[reader.place].seq == twin
+    await reader.turn(0)
+    await reader.turn(REWIND_SECONDS_MIN)
+    assert reader.standing.cursors[reader.place][::2] == (3, 2)
+    assert not reader.standing.gaps

@@ -96,7 +96,7 @@ def reads_on_after_a_gap(patch: pytest.MonkeyPatch) -> None:
     def reckless(self: Standing, delivery: Delivery) -> bool:
         found = follows(self, delivery)
         if delivery.commit.place in self.gaps:
-            self.gaps.discard(delivery.commit.place)
+            del self.gaps[delivery.commit.place]
             return True
         return found
 
