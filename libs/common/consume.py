@@ -208,12 +208,13 @@ class _Gap:
     since: float
     pause_seconds: float = REWIND_SECONDS_MIN / 2
     again: float = 0.0
+    asked: bool = False
 
 
 @dataclass(eq=False)
 class Healing:
-    """Patience with gaps: what was dropped is read again, at once and then ever more rarely, and
-    with an alarm in the end."""
+    """Patience with gaps: what was dropped is read again, at once and then ever more rarely, from
+    the beginning, and with an alarm in the end."""
 
     now: Callable[[], float] = loop_time
     _gaps: dict[Place, _Gap] = field(default_factory=dict)
@@ -235,7 +236,11 @@ class Healing:
                 continue
             gap.pause_seconds = min(REWIND_SECONDS_MAX, 2 * gap.pause_seconds)
             gap.again = now + gap.pause_seconds
-            await rewind(feed, standings, place)
+            if gap.asked:  # a topic that was made again has other offsets than it had
+                await feed.rewind(place[0], place[1], 0)
+            else:
+                await rewind(feed, standings, place)
+            gap.asked = True
 
 
 async def rewind(feed: Feed, standings: Collection[Standing], place: Place) -> None:

@@ -16,9 +16,11 @@ from libs.common.consume import (
     GAP_SECONDS_MAX,
     REWIND_SECONDS_MAX,
     REWIND_SECONDS_MIN,
+    Cursor,
     GapOpen,
     Healing,
     Standing,
+    rewind,
 )
 from libs.common.errors import StoreAway
 from libs.common.ports import Delivery
@@ -223,3 +225,19 @@ async def test_what_was_passed_over_is_read_though_a_twin_of_the_missing_comes_l
     await reader.turn(REWIND_SECONDS_MIN)
     assert reader.standing.cursors[reader.place][::2] == (3, 2)
     assert not reader.standing.gaps
+
+
+async def test_what_a_topic_that_was_made_again_holds_elsewhere_is_found() -> None:
+    """Its offsets are others than those that a reader kept: what is missing lies before them."""
+    made = history(8)
+    reader = Reader(made[:5])
+    reader.read()
+    reader.bus.topics[reader.place] = made
+    reader.standing.cursors[reader.place] = Cursor(5, made[4].hash, 6, made[4].at)
+    await rewind(reader.feed, [reader.standing], reader.place)
+    reader.read()
+    assert reader.standing.gaps == {reader.place}
+    while reader.standing.gaps:
+        await reader.turn(0.5)
+    assert reader.standing.cursors[reader.place].seq == 8
+    assert reader.seconds < 1_000 + GAP_SECONDS_MAX
