@@ -6,14 +6,14 @@ next one; a lone caller waits for nobody. Safe to retry for ever: a command has 
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 from typing import NamedTuple
 
 from libs.common.commit import NO_PREV, Commit, Draft, encode, shard_of
-from libs.common.errors import Busy, KeyReused, StoreAway, TooLarge, WrongVersion
+from libs.common.errors import Busy, Fenced, KeyReused, StoreAway, TooLarge, WrongVersion
 from libs.common.messages import Dep
 from libs.common.ports import Clock, EventStore
 from libs.common.telemetry import span
@@ -57,12 +57,14 @@ class _Waiting:
 
 @dataclass(eq=False)
 class Appender:
-    """`append` is the only way into a log. `heard` are told of every commit stored here."""
+    """`append` is the only way into a log. `heard` are told of every commit stored here; shards in
+    `fenced` take none."""
 
     store: EventStore
     log: str
     clock: Clock
     heard: list[Callable[[Sequence[Commit]], None]] = field(default_factory=list)
+    fenced: Collection[int] = ()
     chance: Random = field(default_factory=Random)
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     _queue: deque[_Waiting] = field(default_factory=deque)
@@ -74,7 +76,7 @@ class Appender:
         """Durable on return. `draft.expected` must be the last version of a commit that was read.
 
         Raises WrongVersion (the stream has moved), KeyReused, TooLarge, Busy (nothing was tried),
-        StoreAway (the outcome may be unknown: ask again with the same command id).
+        Fenced and StoreAway (the outcome may be unknown: ask again with the same command id).
         """
         if len(self._queue) >= WAITING_MAX:
             raise Busy("too many commands are waiting")
@@ -96,6 +98,8 @@ class Appender:
     async def _drain(self) -> None:
         while self._queue:
             group = self._take()
+            if not group:
+                continue  # all of it was refused
             self._under_way = len(group)
             try:
                 await self._write(group)
@@ -121,6 +125,9 @@ class Appender:
         size = 0
         while self._queue and len(group) < GROUP_MAX and size < GROUP_BYTES_MAX:
             waiting = self._queue.popleft()
+            if self.fenced and shard_of(waiting.draft.stream) in self.fenced:
+                waiting.answer(Fenced("this shard stands still"))
+                continue
             if waiting.draft.stream in streams:
                 later.append(waiting)
                 continue

@@ -38,6 +38,12 @@ class Behind(Unavailable):
     """A view has not reached the position that the reader asked for."""
 
 
+class Fenced(Unavailable):
+    """This part of the log stands still until an operator has mended it: it must not be written."""
+
+    retry_after = 30
+
+
 class StoreAway(Unavailable):
     """The store or the bus does not answer, or is not fit to go on with."""
 

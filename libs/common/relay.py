@@ -1,21 +1,20 @@
 """Append -> Kafka. The log is its own outbox, and the partition's end is the relay's checkpoint.
 
 Any number of relays is right; they only cost duplicates, which readers skip. A supervised loop:
-after any error it is started again and reads the tails anew.
+after any error it is started again and reads the tails anew. A shard that is fenced is left alone.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from libs.common.commit import Commit, chained
-from libs.common.errors import Fork, StoreAway
+from libs.common.commit import NO_PREV
+from libs.common.fence import Fence, Why
 from libs.common.ports import LOG_BATCH_MAX, SHARDS, Bus, EventStore
 from libs.common.telemetry import span, traces_of
 
 PAUSE_SECONDS_MIN = 0.05
 PAUSE_SECONDS_MAX = 0.5
-BEHIND_SECONDS = 10.0
-BEHIND_TRIES_MAX = 20
 
 
 @dataclass(eq=False)
@@ -46,54 +45,63 @@ class Relay:
     woken: Woken = field(default_factory=Woken)
     nexts: list[int] = field(default_factory=lambda: [1] * SHARDS)
     offsets: list[int] = field(default_factory=lambda: [0] * SHARDS)
+    fence: Fence = field(init=False)
+    _hashes: list[str] = field(default_factory=lambda: [NO_PREV] * SHARDS)
+    _known: set[int] = field(default_factory=set)
+    """Shards whose topic's end is known."""
+
+    def __post_init__(self) -> None:
+        self.fence = Fence(self.store, self.bus, self.log)
 
     async def run(self) -> None:
-        """Raises StoreAway when store or bus are away, Fork when they tell two histories."""
-        await asyncio.gather(*(self._find_tail(shard) for shard in range(SHARDS)))
+        """Raises StoreAway when store or bus are away."""
+        self._known.clear()
         pause = PAUSE_SECONDS_MIN
         while True:
-            ready = await self.store.news(self.nexts)
+            self._known -= self.fence.held.keys()
+            await self._each(self._find_tail, self._lost())
+            ready = [s for s in await self.store.news(self.nexts) if s in self._known]
             if not ready:
                 await self.woken.wait(pause)
                 pause = min(PAUSE_SECONDS_MAX, 2 * pause)
                 continue
             pause = PAUSE_SECONDS_MIN
-            outcomes = await asyncio.gather(*map(self._send, ready), return_exceptions=True)
-            for outcome in outcomes:
-                if outcome is not None:
-                    raise outcome
+            await self._each(self._send, ready)
+
+    def _lost(self) -> list[int]:
+        """Shards to look at. One that is fenced is looked at by whoever watches the fence."""
+        held = self.fence.held
+        return [
+            shard
+            for shard in range(SHARDS)
+            if shard not in self._known and held.get(shard, Why.DOUBT) is Why.DOUBT
+        ]
+
+    async def _each(self, work: Callable[[int], Awaitable[None]], shards: Sequence[int]) -> None:
+        outcomes = await asyncio.gather(*map(work, shards), return_exceptions=True)
+        for outcome in outcomes:
+            if outcome is not None:
+                raise outcome
 
     async def _send(self, shard: int) -> None:
         """One batch in flight per shard."""
         batch = await self.store.log(shard, self.nexts[shard] - 1, LOG_BATCH_MAX)
         if not batch:
             return
+        if batch[0].prev != self._hashes[shard]:
+            self.fence.hold(batch[0].position, Why.FORK)  # the store was changed under our feet
+            return
         with span("relay", links=traces_of(batch), log=self.log, shard=shard, count=len(batch)):
             base = await self.bus.publish(self.log, shard, batch)
         if base != self.offsets[shard]:
-            await self._find_tail(shard)  # somebody else wrote, or the topic lost its end
+            self._known.discard(shard)  # somebody else wrote, or the topic lost its end
             return
-        self.nexts[shard] = batch[-1].seq + 1
+        self.nexts[shard], self._hashes[shard] = batch[-1].seq + 1, batch[-1].hash
         self.offsets[shard] = base + len(batch)
 
     async def _find_tail(self, shard: int) -> None:
-        """The topic's end is checked against the store: same hash, else FORK or BEHIND."""
-        tail = await self.bus.tail(self.log, shard)
-        if tail is None:
-            self.nexts[shard], self.offsets[shard] = 1, 0
-            return
-        commit, offset = tail
-        await self._compare(commit)
-        self.nexts[shard], self.offsets[shard] = commit.seq + 1, offset
-
-    async def _compare(self, commit: Commit) -> None:
-        for _ in range(BEHIND_TRIES_MAX):
-            stored = await self.store.log(commit.shard, commit.seq - 1, 1)
-            if stored:
-                if stored[0].hash != commit.hash or not chained(
-                    stored, stored[0].prev, commit.seq - 1
-                ):
-                    raise Fork(str(commit.position))
-                return
-            await asyncio.sleep(BEHIND_SECONDS / BEHIND_TRIES_MAX)
-        raise StoreAway(f"the store is behind its topic at {commit.position}")
+        tail = await self.fence.compare(shard)
+        if tail is not None:
+            self.nexts[shard], self._hashes[shard] = tail.seq + 1, tail.hash
+            self.offsets[shard] = tail.offset
+            self._known.add(shard)

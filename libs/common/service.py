@@ -112,6 +112,11 @@ class Running:
         for memory in self.memories.values():
             found[f"{name}.memory.{memory.projection.name}"] = _remembering(memory, self.bus)
         found[f"{name}.building"] = self._building
+        if self.relayed:
+            fence = self.relay.fence
+            await fence.open()
+            self.appender.fenced = fence.held
+            found[f"{name}.fence"] = fence.watch
         if RELAY in self.parts and self.relayed:
             self.appender.heard.append(self.relay.woken.hear)
             found[f"{name}.relay"] = self.relay.run
@@ -136,6 +141,7 @@ class Running:
         reasons = [] if self.built else [f"{self.rooms.name}: its views are being built"]
         if not self.store.fit():
             reasons.append(f"{self.rooms.name}: its store is not fit to go on with")
+        reasons += self.relay.fence.reasons()
         for standing in self.standings():
             halts = standing.halted.values()
             reasons += [f"{standing.name} halted at {h.position} ({h.reason})" for h in halts]
