@@ -16,6 +16,15 @@ WELL, NOT_WELL, MISUSED = 0, 1, 2
 """Exit codes."""
 
 
+Bar = Callable[[str, int | None], Callable[[int], None]]
+"""Starts a bar of this name and length; the answer moves it on by so many."""
+
+
+def no_bar(_name: str, _total: int | None) -> Callable[[int], None]:
+    """Nobody watches."""
+    return lambda _: None
+
+
 @dataclass(frozen=True)
 class Operator:
     """A process's settings, the services it means, and the words behind the command's own."""
@@ -40,6 +49,13 @@ class Operator:
             transient=True,
             disable=not self.console.is_terminal,
         )
+
+    def bar(self, bars: Progress, about: str) -> Bar:
+        def start(name: str, total: int | None) -> Callable[[int], None]:
+            task = bars.add_task(f"{about}: {name}", total=total)
+            return lambda count: bars.advance(task, count)
+
+        return start
 
 
 Operation = Callable[[Operator], Awaitable[int]]

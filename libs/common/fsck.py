@@ -4,7 +4,6 @@ It only reads, also beside a service at work: first where readers stand, then th
 store, so that whatever was seen must be found in what is read next.
 """
 
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -13,7 +12,7 @@ from urllib.parse import urlsplit
 from libs.common.adapters import open_bus, open_documents, open_store
 from libs.common.adapters.sqlite_file import NotWritten
 from libs.common.compare import Topic, compared, heard
-from libs.common.console import NOT_WELL, WELL, Operator
+from libs.common.console import NOT_WELL, WELL, Bar, Operator, no_bar
 from libs.common.consume import CURSORS, Cursor
 from libs.common.messages import Position
 from libs.common.ports import PAGE_MAX, SHARDS, Bus, Documents, EventStore, Query
@@ -83,12 +82,8 @@ async def _checked(operator: Operator, log: str) -> Checked:
         except NotWritten:
             pass  # read models may be thrown away; they are built again
         bars = stack.enter_context(operator.bars())
-
-        def bar(name: str, total: int | None) -> Callable[[int], None]:
-            task = bars.add_task(f"{log}: {name}", total=total)
-            return lambda count: bars.advance(task, count)
-
-        return await checked(store, bus if sent else None, bus, log, readers, bar)
+        topic_bus = bus if sent else None
+        return await checked(store, topic_bus, bus, log, readers, operator.bar(bars, log))
 
 
 async def checked(
@@ -97,7 +92,7 @@ async def checked(
     bus: Bus,
     log: str,
     readers: list[Reader],
-    bar: Callable[[str, int | None], Callable[[int], None]] = lambda _name, _total: _nobody,
+    bar: Bar = no_bar,
 ) -> Checked:
     """Everything about one log. `topic_bus` is where its topic lies, if it has one; `bus` has the
     logs of others, on which its readers stand."""
@@ -119,10 +114,6 @@ async def checked(
     for reader in readers:
         _judge(reader, known[reader.log], findings)
     return Checked(findings, stored, topic, len(readers))
-
-
-def _nobody(_: int) -> None:
-    """Watches no progress."""
 
 
 def _judge(reader: Reader, hashes: Hashes, findings: Findings) -> None:

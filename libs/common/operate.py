@@ -6,9 +6,11 @@ from libs.common.adapters.sqlite_file import Taken, WrongFormat
 from libs.common.console import NOT_WELL, Operation, Operator
 from libs.common.errors import StoreAway
 from libs.common.fsck import fsck
+from libs.common.recover import recover
 
 OPERATIONS: Mapping[str, Operation] = {
     "fsck": fsck,
+    "recover": recover,
 }
 """By the word on the command line."""
 

@@ -24,8 +24,8 @@ async def written(folder: Path) -> Chain:
     return chain
 
 
-async def rows_of(folder: Path) -> list[Commit]:
-    async with open_store(f"sqlite://{folder}", LOG, readonly=True) as store:
+async def rows_of(folder: Path, log: str = LOG) -> list[Commit]:
+    async with open_store(f"sqlite://{folder}", log, readonly=True) as store:
         return [commit for shard in range(SHARDS) for commit in await store.log(shard, 0)]
 
 

@@ -34,6 +34,19 @@ async def open_store(
 
 
 @asynccontextmanager
+async def open_broken_store(url: str, log: str, prefix: str = PREFIX) -> AsyncIterator[EventStore]:
+    """The same, to be mended: whatever its end looks like."""
+    if _scheme(url) != "sqlite":
+        async with open_store(url, log, prefix=prefix) as kept:
+            yield kept
+        return
+    from libs.common.adapters.sqlite import SqliteStore
+
+    async with SqliteStore(_folder(url) / log / "log.db", log, broken=True) as stored:
+        yield stored
+
+
+@asynccontextmanager
 async def open_bus(
     url: str, stores: Mapping[str, EventStore] | None = None, prefix: str = PREFIX
 ) -> AsyncIterator[Bus]:

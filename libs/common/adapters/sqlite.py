@@ -53,11 +53,13 @@ PLACE = "SELECT 1 FROM commits WHERE shard = ? AND seq = ?"
 
 
 class SqliteStore:
-    """`listeners` are set after every insert."""
+    """`listeners` are set after every insert. `broken`: opened to be mended, whatever its end looks
+    like."""
 
-    def __init__(self, path: Path, log: str, readonly: bool = False) -> None:
+    def __init__(self, path: Path, log: str, readonly: bool = False, broken: bool = False) -> None:
         self.file = SqliteFile(path.absolute(), LAYOUT, readonly, self._take_heads)
         self.log_name = log
+        self._broken = broken
         self.listeners: set[asyncio.Event] = set()
         self._heads: list[Commit | None] = [None] * SHARDS
         self._known: OrderedDict[tuple[int, int], Commit] = OrderedDict()
@@ -232,7 +234,7 @@ class SqliteStore:
         for shard in range(SHARDS):
             rows = self._commits(HEADS, (shard, TAIL_CHECKED), connection)[::-1]
             self._heads[shard] = rows[-1] if rows else None
-            if not rows:
+            if not rows or self._broken:
                 continue
             before = rows[0].seq - 1
             if not chained(rows, rows[0].prev if before else NO_PREV, before):
