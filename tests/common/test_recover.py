@@ -257,7 +257,7 @@ async def test_a_restored_store_is_fenced_until_it_is_recovered(tmp_path: Path) 
     async with open_doors(tmp_path) as real:
         doors = Doors(real.store, bus, real.documents, real.keys)
         running = await service(doors, relayed=True)
-        running.relay.fence.sleep = lambda _: asyncio.sleep(0.001)
+        running.relay.fence.sleep = lambda _: asyncio.sleep(0)
         async with alive(running):
             assert running.relay.fence.held == {end.shard: Why.BEHIND}
             assert running.not_ready()[-1].startswith(f"beads:{end.shard:02} stands still at")
