@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from libs.common.ports import Clock
+from libs.common.settings import Settings
+
 STEP_MAX = timedelta(days=800)
 """A step beyond this is a typing error, and time never goes back."""
 
@@ -40,3 +43,13 @@ class ShiftedClock:
 
     def now(self) -> datetime:
         return datetime.now(UTC) + self.offset
+
+
+def clock_of(settings: Settings) -> Clock:
+    match settings.clock:
+        case "stepped":
+            return SteppedClock(settings.clock_start)
+        case "shifted":
+            return ShiftedClock(settings.clock_offset)
+        case "system":
+            return SystemClock()

@@ -6,10 +6,14 @@ from libs.common.adapters.sqlite_file import Taken, WrongFormat
 from libs.common.console import NOT_WELL, Operation, Operator
 from libs.common.errors import StoreAway
 from libs.common.fsck import fsck
+from libs.common.parked import parked
+from libs.common.rebuilding import rebuild
 from libs.common.recover import recover
 
 OPERATIONS: Mapping[str, Operation] = {
     "fsck": fsck,
+    "parked": parked,
+    "rebuild": rebuild,
     "recover": recover,
 }
 """By the word on the command line."""

@@ -22,7 +22,7 @@ from libs.common import telemetry
 from libs.common.adapters import open_bus, open_documents, open_keys, open_store
 from libs.common.application import application, check_routes, mount
 from libs.common.auth import Tokens
-from libs.common.clock import ShiftedClock, SteppedClock, SystemClock
+from libs.common.clock import SteppedClock, clock_of
 from libs.common.console import Operator
 from libs.common.directory import Directory
 from libs.common.http import Routes
@@ -54,16 +54,6 @@ class Main:
 
 def read_directory(path: Path) -> Directory:
     return Directory.model_validate_json(path.read_bytes())
-
-
-def clock_of(settings: Settings) -> Clock:
-    match settings.clock:
-        case "stepped":
-            return SteppedClock(settings.clock_start)
-        case "shifted":
-            return ShiftedClock(settings.clock_offset)
-        case "system":
-            return SystemClock()
 
 
 @asynccontextmanager

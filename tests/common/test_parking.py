@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import pytest
 
@@ -355,3 +356,10 @@ async def test_too_many_parked_streams_are_refused(documents: Documents) -> None
     }
     with pytest.raises(ValueError, match="has parked"):
         await parking.park(documents, full, Halt(places[-1], "string/x", "ValueError"))
+
+
+@pytest.mark.engines
+async def test_parking_is_the_same_on_a_server(mongo: str, chapters: list[Chapter]) -> None:
+    async with open_documents(mongo, "beads", f"parking{uuid4().hex[:8]}") as documents:
+        for number, broken in enumerate(BROKEN.values()):
+            assert await Job(documents, broken, f"counts_v1_g{number}").play(chapters) == []
