@@ -137,6 +137,10 @@ async def test_a_write_that_fails_on_its_way_to_the_disk_is_told_as_unknown(
     with disk_full(store.file.path):
         assert await store.insert(rows) == Inserted(0, "unknown")
         assert len(await everything(store)) == 50, "what was stored is still read"
+        assert not store.fit()
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not store.fit():  # also when nobody writes
+            await asyncio.sleep(0.01)  # between two looks
     assert await store.by_commands([row.command for row in rows]) == {}
     assert await store.insert(rows) == Inserted(200), "and the log goes on"
     assert (await verify(store)).commits == 250

@@ -110,6 +110,8 @@ class SqliteFile:
     _lock: int | None = None
     _pages: int = 0
     _quiet: bool = True
+    _doubted: bool = False
+    """A write has failed, and none has come to its end since."""
     _timer: asyncio.TimerHandle | None = None
 
     async def open(self) -> None:
@@ -151,8 +153,9 @@ class SqliteFile:
         return bool(self._threads)
 
     def fit(self) -> bool:
-        """Whether the last that was heard of the file was good."""
-        return self.opened() and (self.readonly or self._writing is not None)
+        """Whether the last that was heard of the file was good. A file that a write has failed on
+        is tried again and again, so that it may become fit also when nobody is sent here."""
+        return self.opened() and not self._doubted
 
     async def _hand_over(self, thread: int, job: Callable[[], T]) -> T:
         if not self._threads:
@@ -165,6 +168,7 @@ class SqliteFile:
 
     def _written(self, work: Work[T]) -> T:
         if self._writing is None:
+            self._doubted = True  # until it has opened and something was written
             self._open_writing()
         assert self._writing is not None
         before = self._writing.total_changes
@@ -174,8 +178,11 @@ class SqliteFile:
             raise
         except sqlite3.Error as error:
             self._close_writing()
+            self._doubted = True
             raise OutcomeUnknown(f"{self.path.stem}: {_name(error)}") from None
         rows = self._writing.total_changes - before
+        if rows:
+            self._doubted = False
         self._pages += PAGES_A_WRITE + PAGES_A_ROW * rows
         return done
 
@@ -317,7 +324,9 @@ class SqliteFile:
             self._timer = loop.call_later(IDLE_SECONDS, self._idle, loop)
 
     def _idle(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._quiet:
+        if self._doubted:
+            self._threads[0].submit(self._try)
+        elif self._quiet:
             self._timer = None
             if self._pages >= IDLE_PAGES_MIN:
                 self._pages = 0
@@ -325,6 +334,18 @@ class SqliteFile:
             return
         self._quiet = True
         self._timer = loop.call_later(IDLE_SECONDS, self._idle, loop)
+
+    def _try(self) -> None:
+        """Writes what is there already, down to the disk."""
+        try:
+            self._write(self._say_version)
+        except StoreAway:
+            return  # the next try comes soon
+        self._doubted = False
+
+    def _say_version(self, connection: sqlite3.Connection) -> None:
+        with transaction(connection):
+            connection.execute(f"PRAGMA user_version = {self.layout.version}")
 
     def _checkpoint(self) -> None:
         if self._writing is None:
@@ -337,6 +358,7 @@ class SqliteFile:
             return  # the next write comes here again
         except sqlite3.Error:
             self._close_writing()  # nothing is lost; the next write opens, and says what is wrong
+            self._doubted = True
             return
         self._pages += grown - moved  # a reader is in the way of the rest
 
