@@ -15,6 +15,7 @@ from tests.faults.fuzzing import on_engines_troubled, on_sqlite_fuzzed
 from tests.faults.kills import Sensitivity, on_engines_killed, on_sqlite_killed
 from tests.faults.rebuilds import SMALL, on_kafka, on_sqlite
 from tests.faults.report import Report
+from tests.faults.rivals import two_processes
 from tests.faults.worlds import proved
 
 Run = Callable[[Path, int, Progress], Awaitable[Report]]
@@ -71,6 +72,13 @@ RUNS: dict[str, Entry] = {
         network,
         partial(network, times=1, freezes=2),
         6,
+        engines=True,
+    ),
+    "two-processes": Entry(
+        "two processes append 100,000 commands to the same streams of one server",
+        two_processes,
+        partial(two_processes, count=2_000),
+        10,
         engines=True,
     ),
     "schemas": Entry(
