@@ -49,6 +49,7 @@ allow.everyone.if.no.acl.found=false
 super.users=User:ANONYMOUS
 """
 SHARD = shard_of(STREAM)
+WAIT_SECONDS = 60.0
 
 
 @pytest.mark.parametrize(
@@ -190,12 +191,43 @@ async def test_each_topic_has_one_writer_and_its_readers_over_tls(secure: Secure
         for bus, group in ((ours, "referrals.views"), (theirs, "consent.react")):
             async with bus.subscribe(["referrals"], group) as feed:
                 assert [each.commit for each in await drained(feed)] == made
-        with pytest.raises(StoreAway, match="TopicAuthorizationFailed"):
-            await theirs.publish("referrals", SHARD, made)
+        await refused(theirs)
         with pytest.raises(StoreAway, match="GroupAuthorizationFailed"):
             async with theirs.subscribe(["referrals"], "referrals.views") as feed:
                 await drained(feed)
         assert await theirs.tail("referrals", SHARD) == (made[-1], 3)
+
+
+async def refused(bus: KafkaBus) -> None:
+    """Whoever does not own the log cannot write to its topic."""
+    with pytest.raises(StoreAway, match="TopicAuthorizationFailed"):
+        await bus.publish("referrals", SHARD, commits(3))
+
+
+@pytest.mark.engines
+async def test_a_right_for_everybody_to_write_would_be_found(secure: Secure) -> None:
+    """The last word of the test above: on a broker that lets others write it fails."""
+    async with KafkaBus(secure.open, PREFIX) as bus:
+        await bus.tail("referrals", 0)
+    admin = AIOKafkaAdminClient(**Reach.of(secure.open).options())
+    await admin.start()
+    topic = f"{PREFIX}.referrals.commits"
+    for operation in ("Write", "Describe"):
+        right = CreateAclsRequest(
+            TYPES["topic"], topic, PATTERNS["literal"], "User:*", "*", OPERATIONS[operation], ALLOW
+        )
+        await admin._send_request(right)
+    await admin.close()
+    async with secure.bus("consent-kafka") as theirs:
+        with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+            async with asyncio.timeout(WAIT_SECONDS):
+                await _until_written(theirs)
+
+
+async def _until_written(bus: KafkaBus) -> None:
+    """`refused`, until it no longer is: a right takes a moment to reach the broker."""
+    while True:
+        await refused(bus)
 
 
 @pytest.mark.engines
