@@ -116,7 +116,7 @@ class Authority:
         return builder.sign(self.key, SHA256()).public_bytes(Encoding.PEM)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def secure(tmp_path_factory: pytest.TempPathFactory, kafka: str) -> Iterator["Secure"]:
     """A broker of its own (`kafka` says that there can be one), with a door for TLS."""
     if not engines.kafka_found():
