@@ -153,7 +153,7 @@ class WorldFeed:
                 self.places[place] = at
                 continue
             if weather.bad() or weather.bad():
-                low, high = -min(at, GAP_MAX), _hole(topic, at)
+                low, high = -min(at, GAP_MAX), min(left - 1, GAP_MAX)
                 jump = high or weather.chance.randint(low, high)
                 at += jump
                 weather.fault("gap" if jump > 0 else "again", f"{place[0]}:{place[1]} {jump}")
@@ -176,14 +176,6 @@ class WorldFeed:
                 self.places.clear()
             self.seen = living
         return _Mine(len(living), living.index(self) if self in living else 0)
-
-
-def _hole(topic: Sequence[Commit], at: int) -> int:
-    """How many are left out at most. What is heard behind them has to jump: a hole that no reader
-    could see, because an old twin lies behind it, is not in the port's contract."""
-    size = min(len(topic) - 1 - at, GAP_MAX)
-    newest = max((commit.seq for commit in topic[at : at + size]), default=0)
-    return size if topic[at + size].seq > newest else 0
 
 
 @dataclass(frozen=True)
