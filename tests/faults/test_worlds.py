@@ -13,16 +13,16 @@ WORLDS = 500
 FIRST_SEED = 0
 TOLD_AGAIN = (1, 11, 94)
 CAUGHT_BY = {
-    "acknowledges_before_the_insert": 1,
+    "acknowledges_before_the_insert": 0,
     "keeps_its_heads_after_a_duplicate": 3,
     "goes_on_behind_a_duplicate": 0,
-    "tells_what_the_majority_has_not_got": 241,
-    "relays_by_its_own_counter": 18,
-    "reads_on_after_a_gap": 221,
+    "tells_what_the_majority_has_not_got": 56,
+    "relays_by_its_own_counter": 0,
+    "reads_on_after_a_gap": 0,
     "writes_over_what_others_wrote": 1,
-    "folds_what_it_has_seen": 1,
-    "stores_the_cursor_before_its_commands": 5,
-    "numbers_its_commands": 0,
+    "folds_what_it_has_seen": 0,
+    "stores_the_cursor_before_its_commands": 0,
+    "numbers_its_commands": 1,
     "numbers_what_its_timers_ask": 0,
     "stays_ahead_after_a_lost_race": 2,
     "shows_what_is_not_there_yet": 9,

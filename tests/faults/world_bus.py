@@ -153,7 +153,7 @@ class WorldFeed:
                 self.places[place] = at
                 continue
             if weather.bad() or weather.bad():
-                low, high = -min(at, GAP_MAX), min(left - 1, GAP_MAX)
+                low, high = -min(at, GAP_MAX), _passed_over(topic, at)
                 jump = high or weather.chance.randint(low, high)
                 at += jump
                 weather.fault("gap" if jump > 0 else "again", f"{place[0]}:{place[1]} {jump}")
@@ -176,6 +176,15 @@ class WorldFeed:
                 self.places.clear()
             self.seen = living
         return _Mine(len(living), living.index(self) if self in living else 0)
+
+
+def _passed_over(topic: Sequence[Commit], at: int) -> int:
+    """How many records may go missing here. What comes behind them is newer than they: a group's
+    offsets are never beyond what its readers have stored, so an old twin cannot hide a gap."""
+    count = min(len(topic) - at - 1, GAP_MAX)
+    while count > 0 and topic[at + count].seq <= max(c.seq for c in topic[at : at + count]):
+        count -= 1
+    return count
 
 
 @dataclass(frozen=True)
