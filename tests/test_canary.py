@@ -51,6 +51,14 @@ def test_a_gzip_that_breaks_off_into_something_else_is_read_up_to_there(tmp_path
     assert scan(tmp_path, [CANARY])
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_leak_before_the_zeros_of_a_file_made_long_is_found(kind: str, tmp_path: Path) -> None:
+    with (tmp_path / "index").open("wb") as file:
+        file.write(planted(CANARY)[kind])
+        file.truncate(10_000_000)
+    assert scan(tmp_path, [CANARY])
+
+
 def test_a_clean_folder_is_clean(tmp_path: Path) -> None:
     (tmp_path / "log.db").write_bytes(os.urandom(200_000) + b64encode(b"Zaneta OQuill 7431"))
     (tmp_path / "more").mkdir()
