@@ -32,7 +32,8 @@ SERVER = "secantus-mdb"
 SERVER_VERSION = "0.5.3-beta.193"
 PORTS = range(20_000, 32_000)
 """Below the ephemeral range: else a client's own retry can take a port while its server is down."""
-READY_SECONDS_MAX = 60.0
+READY_SECONDS_MAX = 180.0
+"""A killed broker comes back in seconds, but not where ten times too much is going on."""
 ASK_SECONDS_MAX = 2.0
 POLL_SECONDS = 0.05
 LIVELY_SECONDS = 1.0
