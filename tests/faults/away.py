@@ -14,6 +14,7 @@ from random import Random
 from time import monotonic, monotonic_ns
 
 from libs.common.client import Client, Reply
+from tests.faults import edges
 from tests.faults.checker import Finding
 from tests.faults.clients import HOST, TEACHER, GaveUp, Person, Town
 from tests.faults.deployment import Deployment, Progress, on_engines
@@ -172,14 +173,14 @@ def false_successes(
 
 
 NETWORK = tuple(one.value for one in Trouble if one is not Trouble.NONE)
-EDGES = ("edge-consent", "edge-referrals", "edge-store")
+EDGES = ("edge-consent", "edge-referrals", edges.STORE, edges.BUS, edges.RELAY)
 FROZEN = ("consent-api", "referrals-api", "consent-relay", "referrals-project", "mongo", "kafka")
 
 
 async def network(
     folder: Path, seed: int, progress: Progress, times: int = 6, freezes: int = 10
 ) -> Report:
-    """Every kind of bad network on the edges to the services and the store; frozen processes."""
+    """Every kind of bad network on the edges to the services, the store and Kafka; frozen ones."""
     kinds = [Kind(what, EDGES, (0.5, 3.0), times) for what in NETWORK]
     kinds.append(Kind(FREEZE, FROZEN, (1.0, 6.0), freezes))
     faults = schedule(seed, kinds, (1.0, 3.0))

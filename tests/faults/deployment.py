@@ -12,16 +12,16 @@ from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from time import monotonic
-from urllib.parse import urlsplit
 
 from deploy.engines import engines
 from libs.common.client import Client
 from libs.common.messages import Position
-from libs.common.service import Rooms
+from libs.common.service import RELAY, Rooms
 from libs.common.serving import read_directory
 from services.consent import main as consent
 from services.referrals import main as referrals
 from tests.canary import clean
+from tests.faults import edges
 from tests.faults.evidence import Evidence, Places, behind, gathered, heads_of, read_kinds
 from tests.faults.history import read
 from tests.faults.proxy import Proxy
@@ -86,20 +86,20 @@ class Deployment:
             return reply.status == 200
 
         arguments = ("-m", "tests.faults.child", str(next(self._seeds)), module, *parts)
-        settings = self.settings(port)
+        settings = self.settings(port, parts)
         made = Program(name, arguments, settings, self.folder / f"{name}.log", ready)
         self.programs.append(made)
         self.supervisor.own(made)
         return made
 
-    def settings(self, port: int) -> Mapping[str, str]:
+    def settings(self, port: int, parts: Sequence[str] = ()) -> Mapping[str, str]:
         places = self.places
         return {
             **embedded(self.folder / "data"),
             "STORE_URL": self._through(places.store),
             "VIEWS_URL": self._through(places.views),
             "KEYS_URL": self._through(places.keys),
-            "BUS_URL": places.bus,
+            "BUS_URL": self._bus(parts),
             "KEK_FILE": str(places.kek),
             "PREFIX": places.prefix,
             "DIRECTORY_FILE": str(self.folder / "directory.json"),
@@ -111,8 +111,12 @@ class Deployment:
 
     def _through(self, url: str) -> str:
         """Services reach the store through its proxy, where there is one; the checker never."""
-        edge = self.proxies.get("edge-store")
+        edge = self.proxies.get(edges.STORE)
         return f"mongodb://{HOST}:{edge.port}/?directConnection=true" if edge else url
+
+    def _bus(self, parts: Sequence[str]) -> str:
+        edge = self.proxies.get(edges.RELAY if RELAY in parts else edges.BUS)
+        return f"kafka://{HOST}:{edge.port}" if edge else self.places.bus
 
     async def start(self) -> None:
         for program in self.programs:
@@ -183,10 +187,8 @@ async def on_engines(
                 ports[service, some] = engines.free_port()
                 if PARTS[0] in some:
                     made.apis[service] = ports[service, some]
-        targets = {**made.apis, "store": int(urlsplit(mongo.url).port or 0)} if proxied else {}
-        for number, (edge, port) in enumerate(targets.items()):
-            proxy = Proxy(port, seed + number, engines.free_port())
-            made.proxies[f"edge-{edge}"] = await stack.enter_async_context(proxy.running())
+        if proxied:
+            made.proxies |= await edges.laid(stack, seed, made.apis, mongo.url, kafka)
         for (service, some), port in ports.items():
             made.program(f"{service}-{'-'.join(some)}", f"services.{service}", port, some)
         yield made

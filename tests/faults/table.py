@@ -68,10 +68,10 @@ RUNS: dict[str, Entry] = {
         engines=True,
     ),
     "network": Entry(
-        "a bad network on three edges, and frozen processes, under load",
+        "a bad network on five edges, and frozen processes, under load",
         network,
         partial(network, times=1, freezes=2),
-        6,
+        8,
         engines=True,
     ),
     "two-processes": Entry(
