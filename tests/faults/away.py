@@ -178,7 +178,12 @@ FROZEN = ("consent-api", "referrals-api", "consent-relay", "referrals-project", 
 
 
 async def network(
-    folder: Path, seed: int, progress: Progress, times: int = 6, freezes: int = 10
+    folder: Path,
+    seed: int,
+    progress: Progress,
+    times: int = 6,
+    freezes: int = 10,
+    enough: Sensitivity = ENOUGH_FREEZES,
 ) -> Report:
     """Every kind of bad network on the edges to the services, the store and Kafka; frozen ones."""
     kinds = [Kind(what, EDGES, (0.5, 3.0), times) for what in NETWORK]
@@ -189,4 +194,4 @@ async def network(
         await deployment.start()
         async with loading(deployment) as load:
             await faulted(load, faults, progress)
-        return await judged(load, "network", faults, ENOUGH_FREEZES, began, progress)
+        return await judged(load, "network", faults, enough, began, progress)

@@ -70,7 +70,7 @@ RUNS: dict[str, Entry] = {
     "network": Entry(
         "a bad network on five edges, and frozen processes, under load",
         network,
-        partial(network, times=1, freezes=2),
+        partial(network, times=1, freezes=2, enough=FEW),
         8,
         engines=True,
     ),
