@@ -38,6 +38,7 @@ class Served:
     programs: list[Program] = field(default_factory=list)
     _tokens: dict[tuple[str, str, str], str] = field(default_factory=dict)
     _clients: list[Client] = field(default_factory=list)
+    _seen: dict[str, dict[str, int]] = field(default_factory=dict)
 
     async def start(self) -> None:
         """Ready when this returns. The ports stay the same from start to start."""
@@ -72,12 +73,21 @@ class Served:
         key: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        """Once. `who` = subject, role, organisation."""
+        """Once. `who` = subject, role, organisation. What is read has all that was said before to
+        the same service, as its own page would ask."""
         sent = {"Authorization": f"Bearer {await self.token(who)}", **(headers or {})}
         if key is not None:
             sent["Idempotency-Key"] = key
-        client = self._clients[self._place(path)]
-        return await client.request(method, path, body, sent)
+        service = self._service(path)
+        seen = self._seen.setdefault(service, {})
+        if method == "GET" and seen:
+            sent["Min-Position"] = ",".join(f"{shard}:{seq}" for shard, seq in seen.items())
+        client = self._clients[self._place(service)]
+        reply = await client.request(method, path, body, sent)
+        if "position" in reply.headers:
+            shard, seq = reply.headers["position"].split(":")
+            seen[shard] = max(int(seq), seen.get(shard, 0))
+        return reply
 
     @property
     def urls(self) -> list[str]:
@@ -122,13 +132,15 @@ class Served:
                 break
         return self._tokens[who]
 
-    def _place(self, path: str) -> int:
-        """Which process answers: referrals' own paths, else consent's."""
-        if len(self.modules) == 1:
-            return 0
+    def _service(self, path: str) -> str:
+        """Which service answers: referrals on its own paths, else consent."""
         ours = ("/v1/referrals", "/v1/needs", "/v1/agencies", "/v1/concerns", "/v1/waits")
         queues = path.endswith(("/queue", "/waits"))
-        return self.modules.index("services.referrals") if path.startswith(ours) or queues else 0
+        return "referrals" if path.startswith(ours) or queues else "consent"
+
+    def _place(self, service: str) -> int:
+        """Which process that service runs in."""
+        return self.modules.index(f"services.{service}") if len(self.modules) > 1 else 0
 
     def _program(self, place: int) -> Program:
         data, client = self.folder / "data", self._clients[place]
