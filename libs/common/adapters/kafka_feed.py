@@ -26,6 +26,8 @@ SILENT_SECONDS_MAX = 60.0
 SESSION_MS = 10_000
 HEARTBEAT_MS = 500
 FETCH_WAIT_MS = 250
+METADATA_MS = 10_000
+"""A topic that was deleted and made again is noticed within this; its readers had lost it."""
 GRACE_SECONDS = 1.0
 NOBODY = TopicPartition("", -1)
 """Stands for all partitions while the broker does not say where they end."""
@@ -179,6 +181,7 @@ async def feeding(
         session_timeout_ms=SESSION_MS,
         heartbeat_interval_ms=HEARTBEAT_MS,
         fetch_max_wait_ms=FETCH_WAIT_MS,
+        metadata_max_age_ms=METADATA_MS,
     )
     feed = KafkaFeed(consumer, topics, group)
     watching: asyncio.Task[None] | None = None
