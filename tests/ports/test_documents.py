@@ -129,8 +129,8 @@ QUESTIONS += [
     for low, high, down in product([None, "2026-01-02"], [None, "2026-01-02"], [False, True])
 ]
 QUESTIONS += [
-    Query({"done": done}, ("size",), low=low, descending=down)
-    for done, low, down in product([True, False, None], [None, 0], [False, True])
+    Query({"done": done}, ("size",), low=low, high=high, descending=down)
+    for done, low, high, down in product([True, False, None], [None, 0], [None, 3], [False, True])
 ]
 QUESTIONS += [Query({"done": True, "place": "b"}), Query({"place": None, "done": None})]
 QUESTIONS += [

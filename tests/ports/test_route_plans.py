@@ -1,9 +1,9 @@
 """No route scans a collection: whatever a service may ask of a read model is found by an index.
 
 A store refuses a question that no declared index serves. So what routes, timers and imports ask is
-one of the questions below: every declared index of every service, split in every way into equality
-and order, as a first page and as a later one, forwards and backwards; and ranges over everything,
-as timers ask for what is due.
+one of the questions below: every declared index, split in every way into equality, a range and
+order, as a first page and as later ones, forwards and backwards. A later page costs what the first
+one does: it begins where its keyset says.
 """
 
 import ast
@@ -18,8 +18,9 @@ import pytest
 from demo.partners import directory
 from demo.schools import schools
 from libs.common.adapters.mongo import Mongo
-from libs.common.adapters.mongo_documents import VIEWS, MongoDocuments, _filter
+from libs.common.adapters.mongo_documents import VIEWS, MongoDocuments, slices
 from libs.common.adapters.sqlite_documents import SqliteDocuments
+from libs.common.parking import SET_ASIDE
 from libs.common.ports import Doc, Documents, Put, Query
 from services.consent.main import main as consent
 from services.referrals.main import main as referrals
@@ -29,6 +30,11 @@ DOCS = 120
 VALUES = 6
 ALIKE = 3
 PAGE = 5
+PAGES = 3
+STEPS_MORE_MAX = 4
+"""A later page asks up to six times, of which all but one find little."""
+KEYS_MAX = PAGE + 2
+"""A page, one more to know whether there is a next, and one to pass over what is absent."""
 SERVICE = "plans"
 EVERYTHING = ["[MinKey, MaxKey]"]
 ROOT = Path(__file__).parent.parent.parent
@@ -37,8 +43,8 @@ Indexes = tuple[tuple[str, ...], ...]
 
 
 def shapes() -> dict[str, Indexes]:
-    """Kind -> declared indexes, of all that services ask by more than a key."""
-    found: dict[str, Indexes] = {}
+    """Kind -> declared indexes, of all that is asked for by more than a key."""
+    found: dict[str, Indexes] = {SET_ASIDE: (("aside", "waits", "seq"),)}
     for main in (consent, referrals):
         rooms = main.rooms(directory(schools()))
         for projection in (*rooms.projections, rooms.clocks):
@@ -52,13 +58,26 @@ SHAPES = shapes()
 
 def questions(indexes: Indexes) -> Iterator[Query]:
     for fields in indexes:
-        yield Query({}, fields, low="v2", high="v4", limit=PAGE)
-        yield Query({}, fields, high="v4", limit=PAGE)
-        for count in range(1, len(fields) + 1):
+        for count in range(len(fields) + 1):
             where = dict.fromkeys(fields[:count], f"v{ALIKE}")
             query = Query(where, fields[count:], limit=PAGE)
-            yield query
-            yield replace(query, descending=True)
+            asked = [query] if where else []
+            if query.order:
+                asked += [replace(query, low="v2", high="v4"), replace(query, high="v4")]
+            for one in asked:
+                yield one
+                yield replace(one, descending=True)
+
+
+async def pages(documents: Documents, kind: str, query: Query) -> list[Query]:
+    """The question and how it goes on, for some pages."""
+    asked = [query]
+    while len(asked) < PAGES:
+        page = await documents.find(kind, asked[-1])
+        assert page.next is not None
+        asked.append(replace(query, after=page.next))
+    await documents.find(kind, asked[-1])
+    return asked
 
 
 def docs(indexes: Indexes) -> list[Doc]:
@@ -80,7 +99,7 @@ async def filled(documents: Documents, kind: str, indexes: Indexes) -> None:
 
 
 def test_every_service_declares_what_its_routes_ask() -> None:
-    """A range beside equality, or everything in order, are other questions: no service asks one."""
+    """Everything in order is another question, and no service asks it."""
     assert {"consent_students", "referrals_inbox", "referrals_queue"} <= SHAPES.keys()
     calls = [
         call
@@ -100,15 +119,41 @@ async def test_sqlite_finds_every_page_by_an_index(kind: str, tmp_path: Path) ->
 
         async def ask_everything() -> None:
             for query in questions(SHAPES[kind]):
-                page = await documents.find(kind, query)
-                assert page.next is not None
-                await documents.find(kind, replace(query, after=page.next))
+                await pages(documents, kind, query)
 
         found = await plans(documents.file, ask_everything())
         assert searched(found)
-        pages = [step for step in found if "ORDER BY" in step]
-        assert pages
-        assert not [step for step in pages if f"USING INDEX {kind}." not in step]
+        asked = [step for step in found if "ORDER BY" in step]
+        assert asked
+        assert not [step for step in asked if f"USING INDEX {kind}." not in step]
+
+
+@pytest.mark.parametrize("kind", sorted(SHAPES))
+async def test_on_sqlite_a_late_page_takes_no_more_steps_than_an_early_one(
+    kind: str, tmp_path: Path
+) -> None:
+    async with SqliteDocuments(tmp_path / "views.db") as documents:
+        await filled(documents, kind, SHAPES[kind])
+        for query in questions(SHAPES[kind]):
+            first, late = await steps_of(documents, kind, query)
+            assert late <= STEPS_MORE_MAX * first, (query, first, late)
+
+
+async def steps_of(documents: SqliteDocuments, kind: str, query: Query) -> tuple[int, int]:
+    """Instructions of SQLite's machine for the first page and for the last that is full."""
+    counted = [0]
+
+    def step() -> None:
+        counted[0] += 1
+
+    await documents.file.read(lambda connection: connection.set_progress_handler(step, 1))
+    page = await documents.find(kind, query)
+    first, late = counted[0], 0
+    while page.next is not None:
+        counted[0] = 0
+        page = await documents.find(kind, replace(query, after=page.next))
+        late = counted[0]
+    return first, late
 
 
 async def test_what_has_no_index_would_be_seen(tmp_path: Path) -> None:
@@ -132,17 +177,17 @@ async def door(mongo: str) -> AsyncIterator[Mongo]:
         yield opened
 
 
-async def plan_of(door: Mongo, kind: str, query: Query) -> Doc:
-    """The winning plan of a page, as the server explains it."""
+async def plan_of(door: Mongo, kind: str, part: Doc, query: Query) -> tuple[Doc, int]:
+    """The winning plan of a slice of a page, and the keys that it has read, as the server says."""
     way = -1 if query.descending else 1
     order = dict.fromkeys((*query.order, "_id"), way)
     about = await door.database(f"{SERVICE}_{VIEWS}").command(
         "explain",
-        {"find": kind, "filter": _filter(query), "sort": order, "limit": query.limit + 1},
-        verbosity="queryPlanner",
+        {"find": kind, "filter": part, "sort": order, "limit": query.limit + 1},
+        verbosity="executionStats",
     )
     plan: Doc = about["queryPlanner"]["winningPlan"]
-    return plan
+    return plan, about["executionStats"]["totalKeysExamined"]
 
 
 def stages(plan: Doc) -> Iterator[Doc]:
@@ -173,11 +218,11 @@ async def test_mongo_finds_every_page_by_an_index(door: Mongo) -> None:
         for kind, indexes in SHAPES.items():
             await filled(documents, kind, indexes)
             for query in questions(indexes):
-                page = await documents.find(kind, query)
-                assert page.next is not None
-                for asked in (query, replace(query, after=page.next)):
-                    plan = await plan_of(door, kind, asked)
-                    assert found_by_index(plan, asked), (kind, asked, plan)
+                for asked in await pages(documents, kind, query):
+                    for part in slices(asked):
+                        plan, keys = await plan_of(door, kind, part, asked)
+                        assert found_by_index(plan, asked), (kind, asked, plan)
+                        assert keys <= KEYS_MAX, (kind, asked, part, keys)
 
 
 @pytest.mark.engines
@@ -185,4 +230,17 @@ async def test_mongo_says_when_it_reads_everything(door: Mongo) -> None:
     async with MongoDocuments(door, SERVICE) as documents:
         await filled(documents, "rows", (("school",),))
         for query in (Query({"never": "v1"}), Query({"school": "v1"}, ("never",))):
-            assert not found_by_index(await plan_of(door, "rows", query), query)
+            plan, _ = await plan_of(door, "rows", slices(query)[0], query)
+            assert not found_by_index(plan, query)
+
+
+@pytest.mark.engines
+async def test_mongo_says_when_a_page_begins_too_early(door: Mongo) -> None:
+    """As one `$or` of everything behind the keyset, a page is looked for from the beginning."""
+    async with MongoDocuments(door, SERVICE) as documents:
+        await filled(documents, "rows", (("school", "name"),))
+        query = Query({"school": f"v{ALIKE}"}, ("name",), limit=PAGE)
+        late = (await pages(documents, "rows", query))[-1]
+        behind = {"$or": [part["$and"][-1] for part in slices(late)]}
+        _, keys = await plan_of(door, "rows", {"$and": [query.where, behind]}, late)
+        assert keys > KEYS_MAX

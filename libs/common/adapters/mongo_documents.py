@@ -1,4 +1,8 @@
-"""Read models, cursors and aliases on MongoDB: one collection a kind, every write guarded."""
+"""Read models, cursors and aliases on MongoDB: one collection a kind, every write guarded.
+
+A page that goes on from a keyset is read in slices, each of which is one stretch of an index: asked
+for with one `$or`, it is found by walking over everything that came before it.
+"""
 
 import asyncio
 from collections.abc import Collection, Sequence
@@ -66,14 +70,20 @@ class MongoDocuments:
         return found
 
     async def find(self, kind: str, query: Query) -> Page:
-        """Raises ValueError for a shape that no declared index serves."""
+        """Raises ValueError for a shape that no declared index serves. A document that is changed
+        meanwhile may be missed or seen twice, as it may be from one page to the next."""
         await self._check(kind, query)
         way = DESCENDING if query.descending else ASCENDING
         order = [(name, way) for name in (*query.order, "_id")]
-        cursor = self._database[kind].find(_filter(query)).sort(order).limit(query.limit + 1)
-        with reaching():
-            docs: list[Doc] = await cursor.to_list(None)
-        if len(docs) <= query.limit:
+        docs: list[Doc] = []
+        for part in slices(query):
+            room = query.limit + 1 - len(docs)
+            cursor = self._database[kind].find(part).sort(order).limit(room)
+            with reaching():
+                docs += await cursor.to_list(None)
+            if len(docs) > query.limit:
+                break
+        else:
             return Page(docs, None)
         docs.pop()
         return Page(docs, tuple(docs[-1].get(name) for name in (*query.order, "_id")))
@@ -164,13 +174,24 @@ def _write(put: Put) -> InsertOne[Doc] | ReplaceOne[Doc]:
     return ReplaceOne({"_id": put.key, "_rev": put.rev}, _stored(put))
 
 
-def _filter(query: Query) -> dict[str, Any]:
-    clauses: list[dict[str, Any]] = [{name: value} for name, value in query.where.items()]
+def slices(query: Query) -> list[dict[str, Any]]:
+    """Filters that together find the answer, in its order. Without a keyset it is one; with one,
+    first what ties with it in every field but the last, then in every field but two, …"""
+    base: list[dict[str, Any]] = [{name: value} for name, value in query.where.items()]
     if query.low is not None or query.high is not None:
         low, high = _both_ends(query.low, query.high)
-        clauses.append({query.order[0]: {"$gte": low, "$lte": high}})
-    if query.after is not None:
-        clauses.append({"$or": _beyond(query)})
+        base.append({query.order[0]: {"$gte": low, "$lte": high}})
+    if query.after is None:
+        return [_all_of(base)]
+    found: list[dict[str, Any]] = []
+    for name, value in zip((*query.order, "_id"), query.after, strict=True):
+        further = _beyond(name, value, query.descending)
+        found = [_all_of([*base, condition]) for condition in further] + found
+        base.append({name: value})
+    return found
+
+
+def _all_of(clauses: list[dict[str, Any]]) -> dict[str, Any]:
     return {"$and": clauses} if clauses else {}
 
 
@@ -181,18 +202,10 @@ def _both_ends(low: Scalar, high: Scalar) -> tuple[Scalar, Scalar]:
     return (-(2**63) if low is None else low), (2**63 - 1 if high is None else high)
 
 
-def _beyond(query: Query) -> list[dict[str, Any]]:
-    """Behind the keyset in the order of the fields and then of `_id`. Absent sorts first."""
-    assert query.after is not None
-    branches: list[dict[str, Any]] = []
-    equal: dict[str, Any] = {}
-    for name, value in zip((*query.order, "_id"), query.after, strict=True):
-        if not query.descending:
-            further: Any = {"$ne": None} if value is None else {"$gt": value}
-            branches.append({**equal, name: further})
-        elif value is not None:
-            branches.append({**equal, name: {"$lt": value}})
-            if name != "_id":
-                branches.append({**equal, name: None})
-        equal[name] = value
-    return branches
+def _beyond(name: str, value: Scalar, descending: bool) -> list[dict[str, Any]]:
+    """What comes after a value of one field. Absent sorts first."""
+    if not descending:
+        return [{name: {"$ne": None} if value is None else {"$gt": value}}]
+    if value is None:
+        return []
+    return [{name: {"$lt": value}}, *([] if name == "_id" else [{name: None}])]

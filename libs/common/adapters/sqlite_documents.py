@@ -179,17 +179,27 @@ def _slices(query: Query) -> list[_Slice]:
     base = _Slice()
     for name, value in query.where.items():
         base = base.also(f"{_field(name)} IS ?", value)
-    if query.low is not None:
-        base = base.also(f"{_field(query.order[0])} >= ?", query.low)
-    if query.high is not None:
-        base = base.also(f"{_field(query.order[0])} <= ?", query.high)
     if query.after is None:
-        return [base]
+        return [_ranged(base, query, walks_low=True, walks_high=True)]
     found: list[_Slice] = []
     for name, value in zip(_order(query), query.after, strict=True):
-        found = _beyond(base, name, value, query) + found
+        ahead = base.fixed == 0
+        walks_low, walks_high = ahead and query.descending, ahead and not query.descending
+        further = _beyond(base, name, value, query)
+        found = [_ranged(part, query, walks_low, walks_high) for part in further] + found
         base = base.at(name, value)
     return found
+
+
+def _ranged(part: _Slice, query: Query, walks_low: bool, walks_high: bool) -> _Slice:
+    """Within the question's range. An end that the keyset has passed, or that ties with it, is
+    checked by a `+` alone: SQLite would begin at that end of the index instead, or sort."""
+    name = _field(query.order[0]) if query.order else ""
+    if query.low is not None:
+        part = part.also(f"{'' if walks_low else '+'}{name} >= ?", query.low)
+    if query.high is not None:
+        part = part.also(f"{'' if walks_high else '+'}{name} <= ?", query.high)
+    return part
 
 
 def _beyond(base: _Slice, name: str, value: Scalar, query: Query) -> list[_Slice]:
