@@ -7,6 +7,7 @@ opened.
 """
 
 import asyncio
+import os
 import runpy
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -18,7 +19,7 @@ from libs.common.adapters import PREFIX, open_store
 from libs.common.commit import Commit
 from libs.common.ports import EventStore, Inserted
 
-DAWDLES = 0.25
+DAWDLES = 0.5
 """The share of inserts after which the reply waits."""
 DAWDLE_SECONDS = (0.05, 0.4)
 
@@ -47,7 +48,7 @@ def dawdling(chance: Random) -> None:
 
 def main() -> None:
     _, seed, module, *parts = sys.argv
-    dawdling(Random(int(seed)))
+    dawdling(Random(f"{seed}/{os.getpid()}"))  # one that is started again dawdles elsewhere
     sys.argv = [module, *parts]
     runpy.run_module(module, run_name="__main__")
 

@@ -59,8 +59,8 @@ def engine_faults(seed: int, processes: int, brokers: int, stores: int) -> list[
     return schedule(seed, kinds, (0.3, 1.2))
 
 
-PART_ODDS = (API, API, RELAY, PROJECT)
-"""Twice the API: only there callers lose replies."""
+PART_ODDS = (API, API, API, API, RELAY, PROJECT)
+"""Mostly the API: only there callers lose replies."""
 
 
 async def on_engines_killed(
