@@ -85,7 +85,7 @@ class Served:
         client = self._clients[self._place(service)]
         reply = await client.request(method, path, body, sent)
         if "position" in reply.headers:
-            shard, seq = reply.headers["position"].split(":")
+            shard, _, seq = reply.headers["position"].rpartition(":")
             seen[shard] = max(int(seq), seen.get(shard, 0))
         return reply
 
