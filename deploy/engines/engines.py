@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +40,8 @@ LIVELY_SECONDS = 1.0
 PLAIN_SECONDS = 15.0
 OUTPUT_BYTES_KEPT = 100_000
 LINES_KEPT = 40
+CLUSTER = "# cluster "
+"""What the first line of a broker's settings says before the name of its cluster."""
 
 
 class EngineMissing(Exception):
@@ -193,16 +195,9 @@ def start_kafka(folder: Path) -> Running:
         "-cp", f"{kafka_jars()}/*",
     ]  # fmt: skip
     if not settings.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        text = (HERE / "server.properties").read_text()
-        for name, value in {
-            "port": str(free_port()),
-            "controller_port": str(free_port()),
-            "data": str(folder / "data"),
-        }.items():
-            text = text.replace(f"{{{name}}}", value)
-        settings.write_text(text)
-        cluster = "A" * 21 + random.choice("AQgw")  # noqa: S311 a label, no secret
+        _lay_out_broker(folder, free_port(), free_port(), _label())
+    if not (folder / "data" / "meta.properties").exists():
+        cluster = settings.read_text().partition(CLUSTER)[2].partition("\n")[0]
         subprocess.run(  # noqa: S603 our own command lines only
             [*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(settings)],
             check=True,
@@ -212,6 +207,41 @@ def start_kafka(folder: Path) -> Running:
     process = _start(folder, [*java, "kafka.Kafka", str(settings)])
     _wait_ready("Apache Kafka", process, lambda: _kafka_answers(port), folder / "kafka.log")
     return Running(f"kafka://127.0.0.1:{port}", process)
+
+
+def lay_out_brokers(folders: Sequence[Path]) -> None:
+    """Settings for the brokers of one cluster, a folder each. `start_kafka` starts each; the first
+    answers only when most of them are there, so start them side by side."""
+    ports, controllers = ([free_port() for _ in folders] for _ in range(2))
+    voters = ",".join(f"{node}@127.0.0.1:{port}" for node, port in enumerate(controllers, 1))
+    cluster = _label()
+    for node, folder in enumerate(folders, 1):
+        _lay_out_broker(folder, ports[node - 1], controllers[node - 1], cluster)
+        more = _filled("cluster.properties", {"node": str(node), "voters": voters})
+        with (folder / "server.properties").open("a") as settings:
+            settings.write(more)  # of a setting that stands twice the last counts
+
+
+def _lay_out_broker(folder: Path, port: int, controller_port: int, cluster: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    values = {
+        "port": str(port),
+        "controller_port": str(controller_port),
+        "data": str(folder / "data"),
+    }
+    text = f"{CLUSTER}{cluster}\n" + _filled("server.properties", values)
+    (folder / "server.properties").write_text(text)
+
+
+def _label() -> str:
+    return "A" * 21 + random.choice("AQgw")  # noqa: S311 a label, no secret
+
+
+def _filled(name: str, values: Mapping[str, str]) -> str:
+    text = (HERE / name).read_text()
+    for key, value in values.items():
+        text = text.replace(f"{{{key}}}", value)
+    return text
 
 
 def start_mongo(folder: Path) -> Running:

@@ -1,5 +1,6 @@
 """Judges what an earlier run has left (`--keep`) once more, with today's checker."""
 
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
@@ -14,7 +15,8 @@ SEED = 0
 async def judged_again(folder: Path) -> Report:
     """`folder` is one run's. Engines are started on what they had written; services are not."""
     began = monotonic()
-    place = on_engines if (folder / "kafka").exists() else on_sqlite
+    brokers = len(list(folder.glob("kafka*")))
+    place = partial(on_engines, brokers=brokers) if brokers else on_sqlite
     async with place(folder, SEED) as deployment:
         verdict = await judge(await deployment.evidence())
     return Report(

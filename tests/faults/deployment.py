@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from time import monotonic
+from urllib.parse import urlsplit
 
 from deploy.engines import engines
 from libs.common.client import Client
@@ -165,20 +166,27 @@ async def on_engines(
     seed: int,
     parts: Sequence[tuple[str, ...]] = APART,
     proxied: bool = False,
+    brokers: int = 1,
 ) -> AsyncIterator[Deployment]:
     """Kafka and the MongoDB-compatible server, started; both services, not started yet: a process
-    for each entry of `parts`. Names: `kafka`, `mongo`, `consent-api`, `referrals-relay`, …"""
+    for each entry of `parts`. Names: `kafka` (of several brokers, which have no proxies, `kafka-1`,
+    …), `mongo`, `consent-api`, `referrals-relay`, …"""
+    assert brokers == 1 or not proxied
     supervisor = Supervisor()
     folder.mkdir(parents=True, exist_ok=True)
-    kafka = supervisor.engine("kafka", engines.start_kafka, folder / "kafka")
+    names = ["kafka"] if brokers == 1 else [f"kafka-{n}" for n in range(1, brokers + 1)]
+    if brokers > 1 and not (folder / names[0]).exists():
+        engines.lay_out_brokers([folder / name for name in names])
+    kafka = [supervisor.engine(name, engines.start_kafka, folder / name) for name in names]
     mongo = supervisor.engine("mongo", engines.start_mongo, folder / "mongo")
     try:
-        await kafka.start()
+        await asyncio.gather(*(one.start() for one in kafka))  # none answers alone
         await mongo.start()
     except BaseException:
         await supervisor.close()
         raise
-    places = Places(mongo.url, mongo.url, mongo.url, kafka.url, folder / "kek", PREFIX)
+    bus = "kafka://" + ",".join(urlsplit(one.url).netloc for one in kafka)
+    places = Places(mongo.url, mongo.url, mongo.url, bus, folder / "kek", PREFIX)
     async with AsyncExitStack() as stack:
         made = await stack.enter_async_context(_deployed(folder, places, supervisor, seed))
         ports: dict[tuple[str, tuple[str, ...]], int] = {}
@@ -188,7 +196,7 @@ async def on_engines(
                 if PARTS[0] in some:
                     made.apis[service] = ports[service, some]
         if proxied:
-            made.proxies |= await edges.laid(stack, seed, made.apis, mongo.url, kafka)
+            made.proxies |= await edges.laid(stack, seed, made.apis, mongo.url, kafka[0])
         for (service, some), port in ports.items():
             made.program(f"{service}-{'-'.join(some)}", f"services.{service}", port, some)
         yield made

@@ -25,6 +25,8 @@ LOOK_SECONDS = 0.02
 END_SECONDS_MAX = 30.0
 LOG_CHARS_SHOWN = 2_000
 DIE_WITH_PARENT = 1
+HANDS = 4
+"""So many engines may be started side by side."""
 
 
 class Child(Protocol):
@@ -129,7 +131,7 @@ class Engine:
     begin: Callable[[Path], Running]
     folder: Path
     hand: ThreadPoolExecutor
-    """One thread that outlives the engine: it dies with the thread that started it."""
+    """Its threads outlive the engine: that dies with the thread that started it."""
     running: Running | None = None
 
     @property
@@ -161,7 +163,7 @@ class Supervisor:
     """All children of one run, by name."""
 
     children: dict[str, Child] = field(default_factory=dict)
-    hand: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(max_workers=1))
+    hand: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(HANDS))
 
     def own(self, child: Child) -> None:
         assert child.name not in self.children, child.name

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.faults.away import kafka_away, network, store_away
+from tests.faults.brokers import three_brokers, three_relays
 from tests.faults.deployment import Progress
 from tests.faults.fuzzing import on_engines_troubled, on_sqlite_fuzzed
 from tests.faults.kills import Sensitivity, on_engines_killed, on_sqlite_killed
@@ -72,6 +73,20 @@ RUNS: dict[str, Entry] = {
         network,
         partial(network, times=1, freezes=2, enough=FEW),
         8,
+        engines=True,
+    ),
+    "three-brokers": Entry(
+        "three brokers, one at a time killed or frozen, for 15 minutes, under load",
+        three_brokers,
+        partial(three_brokers, seconds=60.0),
+        18,
+        engines=True,
+    ),
+    "three-relays": Entry(
+        "three relays of each service at once, one of them frozen for 20 s under load",
+        three_relays,
+        partial(three_relays, seconds=5.0),
+        2,
         engines=True,
     ),
     "two-processes": Entry(
