@@ -2,7 +2,8 @@
 
 Every attempt goes into the history. What is unknown is asked again with the same key, what is not
 there yet (the news of one service takes a moment to reach the other) too; now and then somebody
-gives up after an unknown outcome, so that the checker sees these as they are.
+gives up after an unknown outcome, so that the checker sees these as they are. Who waits for news
+enrols other children meanwhile, so that there is always something to lose.
 """
 
 import asyncio
@@ -20,7 +21,8 @@ HOST = "127.0.0.1"
 REPLY_SECONDS_MAX = 30.0
 """Longer than a service takes to say 503 for a store that does not answer."""
 PAUSE_SECONDS = 0.1
-NEWS_TRIES_MAX = 300
+NEWS_SECONDS = 0.5
+NEWS_TRIES_MAX = 120
 TRIES_MAX = 3_000
 GIVES_UP = 0.03
 """The share of unknown outcomes after which the client leaves the case alone."""
@@ -82,11 +84,12 @@ class Person:
     places: Mapping[str, Client]
     chance: Random
     turn: int = 0
+    enrolled: int = 0
 
     async def command(
         self, who: Who, service: str, path: str, body: Any, await_news: bool = False
     ) -> Reply:
-        """Until the outcome is known. Raises GaveUp."""
+        """Until the outcome is known; with `await_news` a no is asked again. Raises GaveUp."""
         self.turn += 1
         key = f"op-{self.number}-{self.turn:06}"
         operation = self.town.history.begin(self.number, who, "POST", path, key)
@@ -99,10 +102,19 @@ class Person:
                 tries += 1
                 if not await_news or heard.status not in NOT_YET or tries > NEWS_TRIES_MAX:
                     raise GaveUp
+                await self.meanwhile()
+                continue
             if heard.outcome == UNKNOWN and self.chance.random() < GIVES_UP:
                 raise GaveUp
             await asyncio.sleep(PAUSE_SECONDS)  # as a client that lost its reply does
         raise GaveUp
+
+    async def meanwhile(self) -> None:
+        """Until news may have come. Raises GaveUp when it was given up there."""
+        self.enrolled += 1
+        body = _enrolment(f"{self.number}-meanwhile-{self.enrolled}")
+        await self.command(REGISTRAR, "consent", "/v1/students", body)
+        await asyncio.sleep(NEWS_SECONDS)  # between two looks
 
     async def read(
         self, who: Who, path: str, stream: str, seen: Reply | None = None, service: str = ""
@@ -258,7 +270,7 @@ async def _asked(p: Person, mother: Who, student: str, grant: str) -> Any:
                 return one["requested"]
         if p.town.stopping.is_set():
             break
-        await asyncio.sleep(PAUSE_SECONDS)  # between two looks at the page
+        await p.meanwhile()
     raise GaveUp
 
 

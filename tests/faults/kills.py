@@ -19,6 +19,8 @@ from tests.faults.schedule import HEAL, Fault, Kind, counted, schedule
 CLIENTS = 16
 LOAD_SECONDS_MAX = 120.0
 LOOK_SECONDS = 0.02
+NEWS_EVERY = 8
+"""So many faults, then news must have come through from one service to the other."""
 KILL, FREEZE = "kill", "freeze"
 API, RELAY, PROJECT = "api", "relay", "project"
 
@@ -127,7 +129,7 @@ async def faulted(load: Load, faults: Sequence[Fault], progress: Progress) -> No
     for number, fault in enumerate(faults):
         progress(number / len(faults), f"{fault.what} {fault.whom}")
         if fault.what != HEAL:
-            await loaded(load)
+            await loaded(load, news=number % NEWS_EVERY == 0)
             await asyncio.sleep(fault.calm_seconds)  # the fault comes at any moment
             await _one(load.deployment, fault)
     progress(1.0, "finishing what was begun")
@@ -193,11 +195,12 @@ async def _one(deployment: Deployment, fault: Fault) -> None:
     await child.start()
 
 
-async def loaded(load: Load) -> None:
-    """Until there is load again; raises what a client met."""
-    wanted = load.town.history.counts[OK] + CLIENTS // 2
+async def loaded(load: Load, news: bool = False) -> None:
+    """Until there is load again, and referrals of new students; raises what a client met."""
+    town = load.town
+    wanted, raised = town.history.counts[OK] + CLIENTS // 2, len(town.raised) + news
     until = monotonic() + LOAD_SECONDS_MAX
-    while load.town.history.counts[OK] < wanted:
+    while town.history.counts[OK] < wanted or len(town.raised) < raised:
         load.check()
         if monotonic() > until:
             raise TimeoutError("the load does not go on")
