@@ -25,6 +25,7 @@ from libs.common.auth import Tokens
 from libs.common.clock import SteppedClock, clock_of
 from libs.common.console import Operator
 from libs.common.directory import Directory
+from libs.common.errors import Unavailable
 from libs.common.http import Routes
 from libs.common.issuer import Issuer, issuer_app, read_key
 from libs.common.operate import OPERATIONS, operate
@@ -34,7 +35,7 @@ from libs.common.sealing import Keyring, read_kek
 from libs.common.service import API, PARTS, Loop, Rooms, Running
 from libs.common.settings import BadSetting, Settings
 from libs.common.stepping import CLOCK_PATH, CaughtUp, drive
-from libs.common.tasks import Loops, run, running, serve
+from libs.common.tasks import Loops, reached, run, running, serve
 
 ISSUER_PATH = "/issuer"
 ISSUER_KEY = "issuer.json"
@@ -86,27 +87,29 @@ async def opened(
 async def serve_all(
     settings: Settings, mains: Sequence[Main], parts: Collection[str] = PARTS
 ) -> None:
-    """Serves until it is told to stop. Raises Died when a loop had died."""
+    """Serves until it is told to stop. Raises Died when a loop had died, Unavailable when the store
+    did not answer from the start."""
     telemetry.start(settings.service, settings.otlp_url)
     directory = read_directory(settings.directory_file)
     clock = clock_of(settings)
     async with AsyncExitStack() as stack:
         rooms = [main.rooms(directory) for main in mains]
-        services = await stack.enter_async_context(opened(settings, rooms, clock, parts))
-        await not_before(clock, services)
+        enter = stack.enter_async_context
+        services = await reached(lambda: enter(opened(settings, rooms, clock, parts)))
+        await reached(lambda: not_before(clock, services))
         state: list[Loops] = []
         app = application(settings.service, lambda: _not_ready(state, services))
         loops: dict[str, Loop] = {}
         for main, service in zip(mains, services, strict=True):
             service.before = partial(main.before, service)
-            loops |= await service.loops()
+            loops |= await reached(service.loops)
             if API in parts:
                 doors = main.doors(service, directory)
                 mount(app, main.routes, doors, Tokens(settings.oidc_issuer, service.refs))
                 loops |= main.loops(doors)
         known = _development(settings, app, clock, services)
         check_routes(app, known)
-        state.append(await stack.enter_async_context(running(loops)))
+        state.append(await enter(running(loops)))
         await serve(app, settings.host, settings.port)
     telemetry.stop()
 
@@ -195,7 +198,10 @@ def start(
         directory = read_directory(settings.directory_file)
         rooms = [main.rooms(directory) for main in mains]
         sys.exit(asyncio.run(operate(word, Operator(settings, rooms, parts[1:]))))
-    run(serve_all(settings, mains, parts or PARTS))
+    try:
+        run(serve_all(settings, mains, parts or PARTS))
+    except Unavailable as away:
+        sys.exit(str(away))
     # Everything is closed. Taking millions of objects apart one by one would take seconds.
     sys.stderr.flush()
     os._exit(0)

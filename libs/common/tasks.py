@@ -12,7 +12,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import uvicorn
 
@@ -23,6 +23,9 @@ PAUSE_SECONDS_MIN = 0.5
 PAUSE_SECONDS_MAX = 10.0
 CALM_SECONDS = 60.0
 """A loop that ran this long starts again after the shortest pause."""
+START_SECONDS_MAX = 60.0
+"""So long a process that starts waits for a store that does not answer, then whoever watches it may
+try elsewhere."""
 DRAIN_SECONDS_MAX = 20
 """Requests under way get this long when the process is told to stop."""
 CONNECTIONS_MAX = 1_000
@@ -31,6 +34,7 @@ GC_THRESHOLDS = (50_000, 20, 50)
 """Views in memory are millions of objects without cycles; looking through them all is for rare
 occasions. Importing a district spent a third of its time there with Python's own thresholds."""
 
+T = TypeVar("T")
 Loop = Callable[[], Awaitable[None]]
 
 AWAY = (Unavailable, OSError, Conflict)
@@ -120,6 +124,20 @@ async def _supervised(
         log("loop.died", loop=name, error=why, where=place)
         stop()
         return
+
+
+async def reached(opening: Callable[[], Awaitable[T]]) -> T:
+    """What opens as soon as its store answers. Raises Unavailable when it does not in time."""
+    monotonic = asyncio.get_running_loop().time
+    until = monotonic() + START_SECONDS_MAX
+    while True:
+        try:
+            return await opening()
+        except Unavailable as away:
+            if monotonic() >= until:
+                raise
+            log("start.waits", error=type(away).__name__)
+            await asyncio.sleep(PAUSE_SECONDS_MIN)
 
 
 async def serve(app: Any, host: str, port: int) -> None:

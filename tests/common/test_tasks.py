@@ -11,7 +11,7 @@ import pytest
 from libs.common import tasks
 from libs.common.client import Client
 from libs.common.errors import Conflict, Fork, StoreAway
-from libs.common.tasks import Died, Loops, running
+from libs.common.tasks import Died, Loops, reached, running
 from tests.common.ports_free import free_port
 
 STARTED_SECONDS_MAX = 20.0
@@ -95,6 +95,30 @@ async def test_a_loop_that_waits_to_start_again_is_said_to_be_away() -> None:
             await asyncio.sleep(0)
         assert loops.away() == ["relay"]
         assert loops.ready() == []
+
+
+@pytest.mark.usefixtures("no_pause")
+async def test_what_needs_the_store_from_the_start_waits_until_it_answers() -> None:
+    answers = [StoreAway("x"), StoreAway("x"), None]
+
+    async def opening() -> str:
+        if away := answers.pop(0):
+            raise away
+        return "open"
+
+    assert await reached(opening) == "open"
+    assert answers == []
+
+
+async def test_a_store_that_never_answers_is_not_waited_for_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def opening() -> None:
+        raise StoreAway("x")
+
+    monkeypatch.setattr(tasks, "START_SECONDS_MAX", 0.0)
+    with pytest.raises(StoreAway):
+        await reached(opening)
 
 
 async def dying(loop: Callable[[], Awaitable[None]]) -> tuple[Loops, int]:

@@ -114,7 +114,7 @@ class Person:
         self.enrolled += 1
         body = _enrolment(f"{self.number}-meanwhile-{self.enrolled}")
         await self.command(REGISTRAR, "consent", "/v1/students", body)
-        await asyncio.sleep(NEWS_SECONDS)  # between two looks
+        await asyncio.sleep(NEWS_SECONDS)  # waits: between two looks
 
     async def read(
         self, who: Who, path: str, stream: str, seen: Reply | None = None, service: str = ""
