@@ -17,6 +17,10 @@ STORED = {"from": "stored"}
 """Context for the log's words: personal fields must be sealed, under the right key class."""
 
 
+WORDS = ("a", "c", "f", "k")
+"""Of an envelope: algorithm, cipher, label (the field), key."""
+
+
 class KeyClass(StrEnum):
     """Which of a student's keys seals a field. Erasing can be ordered class by class."""
 
@@ -51,14 +55,15 @@ class Sealed(NamedTuple):
         """The sealed value that an envelope holds, or None when this is no envelope."""
         if isinstance(value, Sealed):
             return value
-        if not isinstance(value, dict) or value.keys() != {"$enc"}:
+        if not isinstance(value, dict) or len(value) != 1:
             return None
-        inner = value["$enc"]
-        if not isinstance(inner, dict) or inner.keys() != {"a", "c", "f", "k"}:
+        inner = value.get("$enc")
+        if not isinstance(inner, dict) or len(inner) != len(WORDS):
             return None
-        if inner["a"] != "SIV" or str(inner["k"]).count(":") != 2:
+        algorithm, cipher, label, key = map(inner.get, WORDS)
+        if algorithm != "SIV" or not (type(cipher) is type(label) is type(key) is str):
             return None
-        return cls(str(inner["k"]), str(inner["f"]), str(inner["c"]))
+        return cls(key, label, cipher) if key.count(":") == 2 else None
 
 
 class Personal:

@@ -51,7 +51,7 @@ class Row(NamedTuple):
         """As it has to lie there."""
         return cls(
             commit.shard, commit.seq, commit.stream, commit.first, commit.last,
-            str(commit.command), commit.types, commit.subjects, commit.hash, commit.body,
+            commit.content["command"], commit.types, commit.subjects, commit.hash, commit.body,
         )  # fmt: skip
 
 

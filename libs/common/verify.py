@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
-from uuid import UUID
 
 from libs.common.commit import NO_PREV, Commit, parse, shard_of
 from libs.common.messages import Position
@@ -71,8 +70,10 @@ class Hashes:
     def put(self, shard: int, seq: int, leaf: str | None) -> None:
         """None: it is there, and cannot be read."""
         hashes = self._shards.setdefault(shard, bytearray())
-        hashes.extend(NO_HASH * (seq - self.end(shard)))
-        hashes[(seq - 1) * HASH_BYTES : seq * HASH_BYTES] = bytes.fromhex(leaf) if leaf else NO_HASH
+        start = (seq - 1) * HASH_BYTES
+        if start > len(hashes):
+            hashes.extend(bytes(start - len(hashes)))
+        hashes[start : start + HASH_BYTES] = bytes.fromhex(leaf) if leaf else NO_HASH
 
 
 async def verify(store: EventStore, progress: Callable[[int], None] | None = None) -> Verified:
@@ -125,7 +126,7 @@ class Survey:
     types: Counter[str] = field(default_factory=Counter)
     hashes: Hashes = field(default_factory=Hashes)
     _versions: dict[str, int] = field(default_factory=dict)
-    _commands: set[UUID] = field(default_factory=set)
+    _commands: set[bytes] = field(default_factory=set)
     _last: dict[int, Commit] = field(default_factory=dict)
 
     def verified(self) -> Verified:
@@ -148,29 +149,34 @@ class Survey:
             return
         self.log = self.log or commit.log
         self.hashes.put(row.shard, row.seq, commit.hash)
-        self._judge(Position(self.log, row.shard, row.seq), row, commit)
+        for what in self._judge(row, commit):
+            self.tell(Position(self.log, row.shard, row.seq), what)
         self._last[row.shard] = commit
         self.count += 1
-        self.types.update(commit.types)
+        for name in commit.types:
+            self.types[name] += 1
 
-    def _judge(self, where: Position, row: Row, told: Commit) -> None:
+    def _judge(self, row: Row, told: Commit) -> list[Wrong]:
+        wrong = []
         last = self._last.get(row.shard)
         if told.log != self.log:
-            self.tell(where, Wrong.FOREIGN)
+            wrong.append(Wrong.FOREIGN)
         if row != Row.of(told):
-            self.tell(where, Wrong.INDEX)
+            wrong.append(Wrong.INDEX)
         expected = NO_PREV if row.seq == 1 else last.hash if last is not None else told.prev
         if told.prev != expected:
-            self.tell(where, Wrong.CHAIN)
+            wrong.append(Wrong.CHAIN)
         if shard_of(told.stream) != told.shard:
-            self.tell(where, Wrong.SHARD)
+            wrong.append(Wrong.SHARD)
         if told.first != self._versions.get(told.stream, 0) + 1:
-            self.tell(where, Wrong.STREAM)
+            wrong.append(Wrong.STREAM)
         if told.last - told.first + 1 != len(told.types):
-            self.tell(where, Wrong.VERSIONS)
-        if told.command in self._commands:
-            self.tell(where, Wrong.COMMAND)
+            wrong.append(Wrong.VERSIONS)
+        command = told.command.bytes
+        if command in self._commands:
+            wrong.append(Wrong.COMMAND)
         if last is not None and told.at < last.at:
-            self.tell(where, Wrong.TIME)
+            wrong.append(Wrong.TIME)
         self._versions[told.stream] = told.last
-        self._commands.add(told.command)
+        self._commands.add(command)
+        return wrong

@@ -211,7 +211,7 @@ def refused_all(evidence: Evidence) -> Evidence:
 def topic_of_another(evidence: Evidence) -> Evidence:
     """One record of the topic is not what the store has."""
     topic = list(evidence.topics["beads"])
-    topic[0] = replace(topic[0], hash="0" * 64)
+    topic[0] = replace(topic[0], body=topic[1].body)
     return replace(evidence, topics={"beads": topic})
 
 
