@@ -4,7 +4,7 @@
 `fired`: then nothing was left to fail.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -145,6 +145,9 @@ class FailingFeed:
 
     def ended(self) -> float | None:
         return self.feed.ended()
+
+    def ends(self) -> Mapping[tuple[str, int], int]:
+        return self.feed.ends()
 
 
 @dataclass(eq=False)

@@ -29,11 +29,13 @@ SERVICES = ("consent", "referrals")
 
 @dataclass(eq=False)
 class Served:
-    """`folder` holds all of it; `more` are settings that differ from the embedded ones."""
+    """`folder` holds all of it; `modules` are its processes, each with the parts that it is to run;
+    `more` are settings that differ from the embedded ones, `always` headers of every request."""
 
     folder: Path
     modules: Sequence[str] = ("services",)
     more: Mapping[str, str] = field(default_factory=dict)
+    always: dict[str, str] = field(default_factory=dict)
     ports: list[int] = field(default_factory=list)
     programs: list[Program] = field(default_factory=list)
     _tokens: dict[tuple[str, str, str], str] = field(default_factory=dict)
@@ -75,7 +77,8 @@ class Served:
     ) -> Reply:
         """Once. `who` = subject, role, organisation. What is read has all that was said before to
         the same service, as its own page would ask."""
-        sent = {"Authorization": f"Bearer {await self.token(who)}", **(headers or {})}
+        sent = {"Authorization": f"Bearer {await self.token(who)}", **self.always}
+        sent |= headers or {}
         if key is not None:
             sent["Idempotency-Key"] = key
         service = self._service(path)
@@ -139,8 +142,10 @@ class Served:
         return "referrals" if path.startswith(ours) or queues else "consent"
 
     def _place(self, service: str) -> int:
-        """Which process that service runs in."""
-        return self.modules.index(f"services.{service}") if len(self.modules) > 1 else 0
+        """Which process answers for that service: the first of its own."""
+        if len(self.modules) == 1:
+            return 0
+        return [words.split()[0] for words in self.modules].index(f"services.{service}")
 
     def _program(self, place: int) -> Program:
         data, client = self.folder / "data", self._clients[place]
@@ -159,7 +164,7 @@ class Served:
             return (await client.request("GET", "/health/ready")).status == 200
 
         module, log = self.modules[place], self.folder / "log"
-        return Program(module, ("-m", module), settings, log, ready)
+        return Program(module, ("-m", *module.split()), settings, log, ready)
 
 
 def embedded(data: Path) -> dict[str, str]:

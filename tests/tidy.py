@@ -34,7 +34,7 @@ DOORS = {
     "pymongo": r"libs/common/adapters/mongo\w*\.py",
     "bson": r"libs/common/adapters/mongo\w*\.py",
     "sqlite3": r"libs/common/adapters/sqlite\w*\.py",
-    "opentelemetry": r"libs/common/telemetry\.py",
+    "opentelemetry": r"libs/common/(?:telemetry|meters)\.py",
 }
 """Each driver has one door; tests may go round it to break things on purpose."""
 RAW = re.compile(r"bench/(?:raw\w*|peers)\.py")

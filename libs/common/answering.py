@@ -25,7 +25,7 @@ from libs.common.http import (
 from libs.common.messages import Position, Stamp
 from libs.common.problems import Header
 from libs.common.shapes import Projection
-from libs.common.telemetry import traceparent
+from libs.common.telemetry import current
 
 UPLOADS_MAX = 1
 """Large raw bodies held in memory at once, for each such route."""
@@ -63,7 +63,7 @@ async def _command(incoming: Incoming, line: Line[D], doors: D) -> Outgoing:
         expected=expected,
         deps=order.deps,
         result=order.result,
-        trace=traceparent(),
+        trace=current(),
     )
     answer = await doors.handle(ask)
     headers: list[Header] = [CONTENT_JSON, (b"etag", b'"v%d"' % answer.version)]

@@ -15,8 +15,9 @@ from typing import NamedTuple
 from libs.common.commit import NO_PREV, Commit, Draft, encode, shard_of
 from libs.common.errors import Busy, Fenced, KeyReused, StoreAway, TooLarge, WrongVersion
 from libs.common.messages import Dep
+from libs.common.meters import APPEND, COMMITS, CONFLICTS, GROUP, count, measure
 from libs.common.ports import Clock, EventStore
-from libs.common.telemetry import span
+from libs.common.telemetry import batch_span
 
 WAITING_MAX = 1_024
 GROUP_MAX = 256
@@ -141,9 +142,15 @@ class Appender:
         sent, rows = await self._chain(group)
         if not rows:
             return
-        traces = [waiting.draft.trace for waiting in sent if waiting.draft.trace]
-        with span("append", links=traces, log=self.log, count=len(rows)):
+        traces = (waiting.draft.trace for waiting in sent)
+        time = asyncio.get_running_loop().time
+        began = time()
+        with batch_span("append", traces, log=self.log, count=len(rows)):
             stored, error = await self.store.insert(rows)
+        measure(APPEND, time() - began, log=self.log)
+        measure(GROUP, len(rows), log=self.log)
+        count(COMMITS, stored, log=self.log)
+        count(CONFLICTS, int(error == "duplicate"), log=self.log)
         self._acknowledge(sent[:stored], rows[:stored])
         if error is None:
             return

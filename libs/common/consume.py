@@ -5,7 +5,7 @@ skipped, a jump is dropped and read again, and the hash chain is checked on ever
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -63,6 +63,8 @@ class Standing:
     cursors: dict[Place, Cursor] = field(default_factory=dict)
     halted: dict[Place, Halt] = field(default_factory=dict)
     gaps: dict[Place, int] = field(default_factory=dict)
+    ends: Callable[[], Mapping[Place, int]] = dict
+    """Where the shards end, as its feed knows it."""
     _revs: dict[Place, int] = field(default_factory=dict)
     _moved: set[Place] = field(default_factory=set)
     _stored: dict[Place, Cursor] = field(default_factory=dict)
@@ -256,6 +258,8 @@ async def rewind(feed: Feed, standings: Collection[Standing], place: Place) -> N
 
 async def resume(feed: Feed, standings: Collection[Standing]) -> None:
     """Starts a feed where its consumers stand."""
+    for standing in standings:
+        standing.ends = feed.ends
     for log in sorted({log for standing in standings for log in standing.logs}):
         for shard in range(SHARDS):
             await rewind(feed, standings, (log, shard))

@@ -8,6 +8,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID, uuid5
 
@@ -15,9 +16,10 @@ from starlette.types import Receive, Scope, Send
 
 from libs.common.errors import Forbidden, Malformed, Missing, TooLarge, Unauthorized
 from libs.common.messages import Actor, Position, Role
+from libs.common.meters import HTTP, REFUSALS, count, measure
 from libs.common.ports import SHARDS
 from libs.common.problems import PROBLEM_TYPE, Header, problem_of
-from libs.common.telemetry import log, parsed, span, traceparent, where
+from libs.common.telemetry import log, note, request_span, where
 
 COMMANDS = UUID("6f1d4c6e-9a53-5b0e-8f4e-3a1c7f0e52d8")
 """The namespace of callers' command ids; for ever."""
@@ -156,14 +158,18 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
-        parent = parsed(headers.get(b"traceparent", b"").decode("latin-1")) or traceparent()
-        with span("http", parent, route=self.route, method=scope["method"]):
+        caller = headers.get(b"traceparent", b"").decode("latin-1")
+        method, began = scope["method"], monotonic()
+        with request_span(caller, route=self.route, method=method):
             try:
                 outgoing = await self._answered(scope, receive, headers)
             except ClientLeft:
                 outgoing = Outgoing(408, b"", ((b"connection", b"close"),))
             except Exception as error:
                 outgoing = self._refused(error)
+            note(status=outgoing.status)
+        seconds, status = monotonic() - began, outgoing.status
+        measure(HTTP, seconds, route=self.route, method=method, status=status)
         await reply(send, outgoing)
 
     async def _answered(
@@ -182,6 +188,8 @@ class Edge:
 
     def _refused(self, error: Exception) -> Outgoing:
         problem = problem_of(error)
+        count(REFUSALS, status=problem.status, code=problem.code)
+        note(code=problem.code)
         if problem.status >= 500:
             kind, place = type(error).__name__, where(error)
             log("http.failed", route=self.route, status=problem.status, error=kind, where=place)

@@ -27,7 +27,7 @@ from libs.common.errors import (
 from libs.common.messages import Dep, Position, Stamp
 from libs.common.sealing import Keyring
 from libs.common.shapes import C, Decider, E, S
-from libs.common.telemetry import span
+from libs.common.telemetry import current, span
 
 TRIES_MAX = 3
 """Times a command is decided anew because its stream moved under it."""
@@ -82,9 +82,12 @@ class _Queue:
 
 
 class _Decided(NamedTuple):
+    """`trace` is what the commit belongs to: the deciding, when it is recorded."""
+
     events: Sequence[Any]
     request: str | None
     subject: str | None
+    trace: str | None
 
 
 @dataclass(eq=False)
@@ -138,7 +141,7 @@ class Handler(Generic[S, C, E]):
         while True:
             known = await (self.known(ask.stream) if moves else self._first_known(ask))
             refusal: Refused | WrongVersion | None = None
-            decided = _Decided((), None, None)
+            decided = _Decided((), None, None, None)
             try:
                 decided = await self._decide(ask, known)
                 if ask.expected is not None and ask.expected != known.version:
@@ -172,9 +175,9 @@ class Handler(Generic[S, C, E]):
         for _ in range(KEY_TRIES_MAX):
             sealed, offers = await self._sealed(command, subject)
             with span("decide", ask.trace, log=self.appender.log):
-                events = self.decider.decide(known.state, sealed)
+                events, trace = self.decider.decide(known.state, sealed), current()
             if not events or not offers or await self._durable(offers):
-                return _Decided(events, request_hash(ask.path, sealed), subject)
+                return _Decided(events, request_hash(ask.path, sealed), subject, trace)
         raise StoreAway("the student's keys do not settle")
 
     async def _sealed(self, command: C, subject: str | None) -> tuple[C, Any]:
@@ -206,7 +209,7 @@ class Handler(Generic[S, C, E]):
             result=ask.result,
             cause=ask.cause,
             deps=ask.deps,
-            trace=ask.trace,
+            trace=decided.trace,
             told=tuple(events),
         )
         commit, replayed = await self.appender.append(draft)

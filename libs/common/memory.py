@@ -13,6 +13,7 @@ from libs.common.messages import Dep, Position, Recorded
 from libs.common.ports import Bus, Delivery, Feed
 from libs.common.sealing import Keyring
 from libs.common.shapes import Placed, Projection, V
+from libs.common.telemetry import batch_span, trace_of
 
 BATCH_MAX = 500
 
@@ -58,7 +59,9 @@ class InMemory(Generic[V]):
                     batch = await feed.batch(BATCH_MAX, WAIT_SECONDS)
                     await healing.mend(feed, [self.standing], idle=not batch)
                     if batch:
-                        await self._fold(batch)
+                        traces = (trace_of(delivery.commit) for delivery in batch)
+                        with batch_span("project", traces, projection=self.projection.name):
+                            await self._fold(batch)
             finally:
                 self._feed = None
 

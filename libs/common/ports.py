@@ -113,6 +113,10 @@ class Feed(Protocol):
     def ended(self) -> float | None:
         """The monotonic instant of the last moment known at which nothing was left to read."""
 
+    def ends(self) -> Mapping[tuple[str, int], int]:
+        """(log, shard) -> the offset behind the last that is known to be there, of the shards that
+        are read here. It is not asked for this."""
+
 
 class Bus(Protocol):
     """Distribution. Partition = shard."""

@@ -27,7 +27,7 @@ from libs.common.errors import StoreAway
 from libs.common.parking import Parking
 from libs.common.ports import Bus, Delivery, Doc, Documents, Feed, Put
 from libs.common.shapes import Placed, Projection, V
-from libs.common.telemetry import span, traces_of
+from libs.common.telemetry import batch_span, trace_of
 from libs.common.words import said
 
 DOCUMENTS_CACHED_MAX = 5_000
@@ -215,6 +215,7 @@ async def project(
     for generation in generations:
         await generation.prepare(documents)
         generation.slots.clear()
+    await parking.look(documents, parkings)
     async with bus.subscribe(logs, group) as feed:
         await resume(feed, standings)
         while True:
@@ -225,7 +226,8 @@ async def project(
             await healing.mend(feed, standings, idle=not batch)
             if not batch:
                 continue
-            with span("project", links=traces_of([d.commit for d in batch]), count=len(batch)):
+            traces = (trace_of(delivery.commit) for delivery in batch)
+            with batch_span("project", traces, count=len(batch)):
                 await fold_batch(generations, documents, batch)
             for generation in generations:
                 generation.trim()

@@ -6,7 +6,7 @@ from its cause, its policy and its target: hearing the news twice asks once, wha
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
@@ -29,7 +29,7 @@ from libs.common.messages import Actor, Command, Dep, Position, Recorded, Role, 
 from libs.common.ports import Bus, Delivery, Documents, Put
 from libs.common.project import Generation, fold_batch
 from libs.common.shapes import Policy, types_of
-from libs.common.telemetry import span
+from libs.common.telemetry import current, span, trace_of
 from libs.common.views import heads
 
 POLICIES = UUID("5d8f7c0a-3f5e-5a57-9f0e-7a6d1c2b9e41")
@@ -216,11 +216,10 @@ async def _one(
         cause=Dep(cause.position, cause.at),
         deps=rests,
         correlation=UUID(cause.content["correlation"]),
-        trace=cause.content.get("trace"),
     )
     try:
-        with span("react", ask.trace, policy=policy):
-            await handle(ask)
+        with span("react", trace_of(cause), policy=policy):
+            await handle(replace(ask, trace=current()))
     except Refused:
         return  # a no is an answer; the policy goes on listening
     except Conflict:

@@ -7,11 +7,12 @@ after any error it is started again and reads the tails anew. A shard that is fe
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from libs.common.commit import NO_PREV
 from libs.common.fence import Fence, Why
 from libs.common.ports import LOG_BATCH_MAX, SHARDS, Bus, EventStore
-from libs.common.telemetry import span, traces_of
+from libs.common.telemetry import batch_span, trace_of
 
 PAUSE_SECONDS_MIN = 0.05
 PAUSE_SECONDS_MAX = 0.5
@@ -45,6 +46,8 @@ class Relay:
     woken: Woken = field(default_factory=Woken)
     nexts: list[int] = field(default_factory=lambda: [1] * SHARDS)
     offsets: list[int] = field(default_factory=lambda: [0] * SHARDS)
+    unsent: dict[int, datetime] = field(default_factory=dict)
+    """Of which time the first commit is that a shard could not send yet."""
     fence: Fence = field(init=False)
     _hashes: list[str] = field(default_factory=lambda: [NO_PREV] * SHARDS)
     _known: set[int] = field(default_factory=set)
@@ -91,8 +94,11 @@ class Relay:
         if batch[0].prev != self._hashes[shard]:
             self.fence.hold(batch[0].position, Why.FORK)  # the store was changed under our feet
             return
-        with span("relay", links=traces_of(batch), log=self.log, shard=shard, count=len(batch)):
+        self.unsent[shard] = batch[0].at
+        traces = map(trace_of, batch)
+        with batch_span("relay", traces, log=self.log, shard=shard, count=len(batch)):
             base = await self.bus.publish(self.log, shard, batch)
+        self.unsent.pop(shard, None)
         if base != self.offsets[shard]:
             self._known.discard(shard)  # somebody else wrote, or the topic lost its end
             return
@@ -105,3 +111,4 @@ class Relay:
             self.nexts[shard], self._hashes[shard] = tail.seq + 1, tail.hash
             self.offsets[shard] = tail.offset
             self._known.add(shard)
+            self.unsent.pop(shard, None)

@@ -105,6 +105,11 @@ class Running:
             raise Missing
         return await handler(ask)
 
+    @property
+    def relays(self) -> bool:
+        """Whether this process sends the log on."""
+        return RELAY in self.parts and self.relayed
+
     async def loops(self) -> dict[str, Loop]:
         """Name -> loop, of the parts that run in this process. Opens what they need first."""
         name = self.rooms.name
@@ -117,7 +122,7 @@ class Running:
             await fence.open()
             self.appender.fenced = fence.held
             found[f"{name}.fence"] = fence.watch
-        if RELAY in self.parts and self.relayed:
+        if self.relays:
             self.appender.heard.append(self.relay.woken.hear)
             found[f"{name}.relay"] = self.relay.run
         if PROJECT in self.parts:

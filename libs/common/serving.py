@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 
-from libs.common import telemetry
+from libs.common import meters, telemetry
 from libs.common.adapters import open_bus, open_documents, open_keys, open_store
 from libs.common.application import application, check_routes, mount
 from libs.common.auth import Tokens
@@ -36,6 +36,7 @@ from libs.common.service import API, PARTS, Loop, Rooms, Running
 from libs.common.settings import BadSetting, Settings
 from libs.common.stepping import CLOCK_PATH, CaughtUp, drive
 from libs.common.tasks import Loops, reached, run, running, serve
+from libs.common.watching import Watching
 
 ISSUER_PATH = "/issuer"
 ISSUER_KEY = "issuer.json"
@@ -90,6 +91,15 @@ async def serve_all(
     """Serves until it is told to stop. Raises Died when a loop had died, Unavailable when the store
     did not answer from the start."""
     telemetry.start(settings.service, settings.otlp_url)
+    meters.start(settings.service, settings.otlp_metrics_url)
+    try:
+        await _serve_all(settings, mains, parts)
+    finally:
+        meters.stop()
+        telemetry.stop()
+
+
+async def _serve_all(settings: Settings, mains: Sequence[Main], parts: Collection[str]) -> None:
     directory = read_directory(settings.directory_file)
     clock = clock_of(settings)
     async with AsyncExitStack() as stack:
@@ -98,8 +108,10 @@ async def serve_all(
         services = await reached(lambda: enter(opened(settings, rooms, clock, parts)))
         await reached(lambda: not_before(clock, services))
         state: list[Loops] = []
-        app = application(settings.service, lambda: _not_ready(state, services))
-        loops: dict[str, Loop] = {}
+        ready = partial(_not_ready, state, services)
+        app = application(settings.service, ready)
+        watching = Watching(services, lambda: state[0] if state else None, ready)
+        loops: dict[str, Loop] = {"watching": watching.run} if settings.otlp_metrics_url else {}
         for main, service in zip(mains, services, strict=True):
             service.before = partial(main.before, service)
             loops |= await reached(service.loops)
@@ -111,7 +123,6 @@ async def serve_all(
         check_routes(app, known)
         state.append(await enter(running(loops)))
         await serve(app, settings.host, settings.port)
-    telemetry.stop()
 
 
 def _development(

@@ -77,6 +77,9 @@ class Settings:
     otlp_url: Annotated[
         str | None, Says("", "Where spans go, OTLP over HTTP; nowhere when it is empty.")
     ]
+    otlp_metrics_url: Annotated[
+        str | None, Says("", "Where figures go, OTLP over HTTP; nowhere when it is empty.")
+    ]
 
     @classmethod
     def of(
@@ -136,7 +139,7 @@ def _read(name: str, word: str) -> Any:
             return _url(variable, word, BUS_SCHEMES)
         case "oidc_issuer":
             return _url(variable, word, WEB_SCHEMES)
-        case "otlp_url":
+        case "otlp_url" | "otlp_metrics_url":
             return _url(variable, word, WEB_SCHEMES) if word else None
         case "data_dir" | "kek_file" | "directory_file":
             return Path(_filled(variable, word))

@@ -17,10 +17,12 @@ from typing import Any, TypeVar
 import uvicorn
 
 from libs.common.errors import Conflict, Fork, Unavailable
+from libs.common.meters import LOOP_ENDS, count
 from libs.common.telemetry import log, where
 
 PAUSE_SECONDS_MIN = 0.5
 PAUSE_SECONDS_MAX = 10.0
+ENDS = ("away", "died", "halted")
 CALM_SECONDS = 60.0
 """A loop that ran this long starts again after the shortest pause."""
 START_SECONDS_MAX = 60.0
@@ -49,8 +51,10 @@ class Died(Exception):
 class Loops:
     """How the loops are. `ready` gives reasons why the service is not; none means it is."""
 
+    names: tuple[str, ...] = ()
     _dead: dict[str, str] = field(default_factory=dict)
     _away: dict[str, str] = field(default_factory=dict)
+    _fell: dict[str, float] = field(default_factory=dict)
 
     def dead(self) -> list[str]:
         """Loops that will not run again in this process."""
@@ -59,6 +63,12 @@ class Loops:
     def away(self) -> list[str]:
         """Loops that wait for their store or bus. Commands go on, so this is no reason."""
         return sorted(self._away)
+
+    def up(self) -> dict[str, bool]:
+        """Which loops run and have not fallen for a while."""
+        calm = asyncio.get_running_loop().time() - CALM_SECONDS
+        falling = {name for name, at in self._fell.items() if at > calm}
+        return {name: name not in self._dead.keys() | falling for name in self.names}
 
     def ready(self) -> list[str]:
         return [f"loop {name}: {why}" for name, why in sorted(self._dead.items())]
@@ -76,7 +86,10 @@ async def running(
 ) -> AsyncIterator[Loops]:
     """Runs `loops` for ever and `once` to their end, inside the block only. Leaving the block ends
     them, and raises Died when one of them had died."""
-    state = Loops()
+    state = Loops((*loops, *(once or ())))
+    for name in state.names:
+        for how in ENDS:
+            count(LOOP_ENDS, 0, loop=name, end=how)  # so that the first one shows as a rise
     tasks = [
         asyncio.create_task(_supervised(state, name, loop, endless, stop), name=name)
         for some, endless in ((loops, True), (once or {}, False))
@@ -105,7 +118,8 @@ async def _supervised(
                 return
             why = "ended"
         except AWAY as away:
-            state._away[name] = type(away).__name__
+            state._away[name], state._fell[name] = type(away).__name__, monotonic()
+            count(LOOP_ENDS, loop=name, end="away")
             log("loop.away", loop=name, error=type(away).__name__)
             if monotonic() - began > CALM_SECONDS:
                 pause = PAUSE_SECONDS_MIN
@@ -116,11 +130,13 @@ async def _supervised(
         except Fork:
             # A human must choose; starting again would only meet it again.
             state._dead[name] = "Fork"
+            count(LOOP_ENDS, loop=name, end="halted")
             log("loop.halted", loop=name, error="Fork")
             return
         except Exception as mistake:
             why, place = type(mistake).__name__, where(mistake)
         state._dead[name] = why
+        count(LOOP_ENDS, loop=name, end="died")
         log("loop.died", loop=name, error=why, where=place)
         stop()
         return

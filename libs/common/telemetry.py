@@ -1,4 +1,4 @@
-"""Spans and log lines about the machinery; the only importer of opentelemetry.
+"""Spans and log lines about the machinery. Beside it only meters.py imports opentelemetry.
 
 One span for each arrow of the flow. What may be said is a closed list of names: nothing that comes
 from a person or from a caller's words is among them. Without OTLP_URL a span costs next to nothing;
@@ -11,16 +11,19 @@ import re
 import secrets
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
+from libs.common.meters import instance
+
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.trace import SpanContext, Tracer
+    from opentelemetry.trace import Span, SpanContext, Tracer
 
     from libs.common.commit import Commit
 
@@ -30,6 +33,7 @@ TEXT_MAX = 200
 FRAMES_MAX = 4
 LINKS_MAX = 64
 FLUSH_MS_MAX = 5_000
+EXPORT_MS = 1_000
 TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -63,6 +67,7 @@ class Allowed(TypedDict, total=False):
 ALLOWED = frozenset(Allowed.__annotations__)
 
 _current: ContextVar[str | None] = ContextVar("traceparent", default=None)
+_open: ContextVar["Span | None"] = ContextVar("span", default=None)
 _NOTHING: AbstractContextManager[None] = nullcontext()
 _tracer: "Tracer | None" = None
 _provider: "TracerProvider | None" = None
@@ -78,8 +83,11 @@ def start(service: str, otlp_url: str | None) -> None:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    _provider = TracerProvider(resource=Resource({"service.name": service}))
-    _provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=otlp_url)))
+    resource = Resource({"service.name": service, "service.instance.id": instance()})
+    _provider = TracerProvider(resource=resource)
+    _provider.add_span_processor(
+        BatchSpanProcessor(OTLPSpanExporter(endpoint=otlp_url), schedule_delay_millis=EXPORT_MS)
+    )
     _tracer = _provider.get_tracer("alliance")
 
 
@@ -92,13 +100,14 @@ def stop() -> None:
     _tracer = _provider = None
 
 
-def traceparent() -> str:
-    """The trace that this work belongs to, or the name of a new one; made without the SDK."""
-    known = _current.get()
-    if known is not None:
-        return known
-    made = secrets.token_hex(24)
-    return f"00-{made[:32]}-{made[32:]}-00"
+def request_span(header: str | None, **attributes: Unpack[Allowed]) -> AbstractContextManager[None]:
+    """A request's arrow. Its trace is the caller's when the header `traceparent` is well formed,
+    else a new one, which has a name even where nothing is recorded."""
+    parent = parsed(header)
+    if _tracer is None and parent is None:
+        made = secrets.token_hex(24)
+        return _carrying(f"00-{made[:32]}-{made[32:]}-00")
+    return span("http", parent, **attributes)
 
 
 def parsed(header: str | None) -> str | None:
@@ -106,24 +115,48 @@ def parsed(header: str | None) -> str | None:
     return header if header is not None and TRACEPARENT.fullmatch(header) else None
 
 
-def traces_of(commits: Sequence["Commit"]) -> list[str]:
-    """The traces that these commits belong to, for a batch's links; none when nobody listens."""
-    if _tracer is None:
-        return []
-    return [trace for one in commits[:LINKS_MAX] if (trace := one.content.get("trace"))]
+def current() -> str | None:
+    """The traceparent of this work, for what is asked from here on; None when it has none."""
+    return _current.get()
 
 
 def span(
     arrow: Arrow,
     parent: str | None = None,
-    links: Sequence[str] = (),
     **attributes: Unpack[Allowed],
 ) -> AbstractContextManager[None]:
-    """Work on one arrow. `parent` and `links` are traceparents: what asked for it, and for a batch
-    the many things that did."""
+    """Work on one arrow for one asker, whose traceparent is `parent`; without one, and where no
+    span is open, a trace begins here."""
     if _tracer is None:
         return _NOTHING if parent is None else _carrying(parent)
-    return _recorded(_tracer, arrow, parent, links, attributes)
+    return _recorded(_tracer, arrow, parent or _current.get(), (), attributes)
+
+
+def batch_span(
+    arrow: Arrow, traces: Iterable[str | None], **attributes: Unpack[Allowed]
+) -> AbstractContextManager[None]:
+    """Work on one arrow for everybody whom a batch belongs to: part of the one trace when there is
+    but one, else a trace of its own with a link to each, up to a limit."""
+    if _tracer is None:
+        return _NOTHING
+    askers = list(islice(dict.fromkeys(filter(None, traces)), LINKS_MAX))
+    if len(askers) == 1:
+        return _recorded(_tracer, arrow, askers[0], (), attributes)
+    return _recorded(_tracer, arrow, None, askers, attributes)
+
+
+def note(**attributes: Unpack[Allowed]) -> None:
+    """Says more of the span that is open here, if there is one."""
+    one = _open.get()
+    if one is not None:
+        _check(attributes)
+        one.set_attributes(dict(attributes))  # type: ignore[arg-type]  # words and numbers only
+
+
+def trace_of(commit: "Commit") -> str | None:
+    """The traceparent of what a commit was decided in."""
+    found: str | None = commit.content.get("trace")
+    return found
 
 
 @contextmanager
@@ -142,15 +175,15 @@ def _recorded(
     from opentelemetry.context import Context
     from opentelemetry.trace import Link, NonRecordingSpan, Status, StatusCode, set_span_in_context
 
-    above = parent or _current.get()
     context = Context()
-    if above is not None:
-        context = set_span_in_context(NonRecordingSpan(_span_context(above)), context)
+    if parent is not None:
+        context = set_span_in_context(NonRecordingSpan(_span_context(parent)), context)
     _check(attributes)
-    linked = [Link(_span_context(link)) for link in links[:LINKS_MAX]]
+    linked = [Link(_span_context(link)) for link in links]
     one = tracer.start_span(arrow, context, attributes=attributes, links=linked)
     ids = one.get_span_context()
     token = _current.set(f"00-{ids.trace_id:032x}-{ids.span_id:016x}-01")
+    opened = _open.set(one)
     try:
         yield
     except BaseException as error:
@@ -159,6 +192,7 @@ def _recorded(
         raise
     finally:
         _current.reset(token)
+        _open.reset(opened)
         one.end()
 
 

@@ -2,59 +2,29 @@
 
 import json
 import logging
-import subprocess
-import sys
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from libs.common import telemetry
-from libs.common.telemetry import TRACEPARENT, log, parsed, quiet_libraries, span, traceparent
+from libs.common.telemetry import (
+    LINKS_MAX,
+    TRACEPARENT,
+    batch_span,
+    current,
+    log,
+    note,
+    parsed,
+    quiet_libraries,
+    request_span,
+    span,
+)
+from tests.canary import CANARIES, Leaked, clean
+from tests.collector import collecting
 
 PARENT = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
 OTHER = "00-11111111111111111111111111111111-2222222222222222-01"
-
-
-class Collector(HTTPServer):
-    """The twenty lines of an OTLP receiver that matter."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Receive)
-        self.spans: list[Any] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/v1/traces"
-
-
-class _Receive(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        assert isinstance(self.server, Collector)
-        asked = ExportTraceServiceRequest.FromString(
-            self.rfile.read(int(self.headers["Content-Length"]))
-        )
-        for resource in asked.resource_spans:
-            for scope in resource.scope_spans:
-                self.server.spans += scope.spans
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *_: Any) -> None: ...
-
-
-@pytest.fixture
-def collector() -> Iterator[Collector]:
-    server = Collector()
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -99,13 +69,17 @@ def test_what_libraries_fill_in_is_left_out(capsys: pytest.CaptureFixture[str]) 
 def test_a_trace_s_name_is_made_and_read_without_the_sdk(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert TRACEPARENT.fullmatch(traceparent())
-    assert traceparent() != traceparent()
-    with span("http", parent=PARENT):
-        assert traceparent() == PARENT
+    made = []
+    for _ in range(2):
+        with request_span("nothing of the kind"):
+            made.append(current())
+    assert TRACEPARENT.fullmatch(made[0] or "")
+    assert made[0] != made[1]
+    with request_span(PARENT):
+        assert current() == PARENT
         log("x")
     assert lines(capsys)[0]["trace"] == "0123456789abcdef0123456789abcdef"
-    assert traceparent() != PARENT
+    assert current() is None
 
 
 @pytest.mark.parametrize(
@@ -117,38 +91,68 @@ def test_a_malformed_traceparent_is_none(header: str | None) -> None:
     assert parsed(PARENT) == PARENT
 
 
-def test_the_sdk_is_not_even_imported_without_an_address() -> None:
-    code = (
-        "import sys\n"
-        "from libs.common import telemetry\n"
-        "telemetry.start('beads', None)\n"
-        "with telemetry.span('append', count=3): pass\n"
-        "telemetry.stop()\n"
-        "assert 'opentelemetry.sdk' not in sys.modules\n"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def test_spans_arrive_with_their_parents_and_links(collector: Collector) -> None:
-    telemetry.start("beads", collector.url)
-    try:
-        with span("http", parent=PARENT, route="/v1/beads"):
-            inner = traceparent()
-            with span("append", links=[OTHER], count=2):
+def test_spans_arrive_with_their_parents() -> None:
+    with collecting() as collector:
+        telemetry.start("beads", collector.settings["OTLP_URL"])
+        try:
+            with request_span(PARENT, route="/v1/beads"):
+                inner = current()
+                with span("decide"):
+                    pass
+                note(status=409, code="over")
+            with pytest.raises(ValueError, match="Hanna"), span("project"):
+                raise ValueError("Hanna")
+            with pytest.raises(TypeError), span("relay", student="x"):  # type: ignore[call-arg]  # same
                 pass
-        with pytest.raises(ValueError, match="Hanna"), span("project"):
-            raise ValueError("Hanna")
-        with pytest.raises(TypeError), span("relay", student="x"):  # type: ignore[call-arg]  # same
+        finally:
+            telemetry.stop()
+        http, decide, failed = (
+            next(one for one in collector.spans() if one.name == name)
+            for name in ("http", "decide", "project")
+        )
+        assert b"Hanna" not in b"".join(body for _, body in collector.bodies)
+    assert http.parent == (PARENT[3:35], PARENT[36:52])
+    assert inner == f"00-{http.place[0]}-{http.place[1]}-01"
+    assert http.said == {"route": "/v1/beads", "status": 409, "code": "over"}
+    assert (decide.parent, decide.links) == (http.place, frozenset())
+    assert (failed.parent, failed.said) == (None, {"error": "ValueError"})
+
+
+def test_a_batch_belongs_to_its_one_trace_or_links_to_its_many() -> None:
+    many = [f"00-{'1' * 32}-{number:016x}-01" for number in range(1, 2 * LINKS_MAX)]
+    with collecting() as collector:
+        telemetry.start("beads", collector.settings["OTLP_URL"])
+        try:
+            with request_span(OTHER):  # whose work it is not
+                with batch_span("append", [None, PARENT, PARENT], count=2):
+                    pass
+                with batch_span("relay", [*many, PARENT], count=9):
+                    pass
+        finally:
+            telemetry.stop()
+        append, relay = (
+            next(one for one in collector.spans() if one.name == name)
+            for name in ("append", "relay")
+        )
+    assert append.parent == (PARENT[3:35], PARENT[36:52])
+    assert append.links == frozenset()
+    assert relay.parent is None
+    assert relay.links == {("1" * 32, f"{number:016x}") for number in range(1, LINKS_MAX + 1)}
+
+
+def test_a_name_in_what_is_sent_is_found(tmp_path: Path) -> None:
+    """The stories look for canaries in what the collector got: so one that is there is seen."""
+    with collecting() as collector:
+        telemetry.start("beads", collector.settings["OTLP_URL"])
+        with span("relay", reason="checked"):
             pass
-    finally:
         telemetry.stop()
-    by_name = {one.name: one for one in collector.spans}
-    http, append, failed = by_name["http"], by_name["append"], by_name["project"]
-    assert http.trace_id.hex() == PARENT[3:35]
-    assert http.parent_span_id.hex() == PARENT[36:52]
-    assert inner == f"00-{http.trace_id.hex()}-{http.span_id.hex()}-01"
-    assert append.parent_span_id == http.span_id
-    assert [link.trace_id.hex() for link in append.links] == ["1" * 32]
-    assert [(a.key, a.value.int_value) for a in append.attributes] == [("count", 2)]
-    assert [(a.key, a.value.string_value) for a in failed.attributes] == [("error", "ValueError")]
-    assert b"Hanna" not in failed.SerializeToString()
+        collector.write(tmp_path / "clean")
+        clean(tmp_path)
+        telemetry.start("beads", collector.settings["OTLP_URL"])
+        with span("relay", reason=CANARIES["words"]):
+            pass
+        telemetry.stop()
+        collector.write(tmp_path / "leaked")
+    with pytest.raises(Leaked, match="traces"):
+        clean(tmp_path)

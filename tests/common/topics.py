@@ -69,6 +69,10 @@ class MemoryFeed:
     def ended(self) -> float | None:
         return self.at_end
 
+    def ends(self) -> dict[tuple[str, int], int]:
+        topics = self.bus.topics.items()
+        return {place: len(topic) for place, topic in topics if place[0] in self.logs}
+
     def _take(self, limit: int) -> list[Delivery]:
         found: list[Delivery] = []
         for log in self.logs:

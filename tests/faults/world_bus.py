@@ -131,6 +131,10 @@ class WorldFeed:
     def ended(self) -> float | None:
         return self.at_end
 
+    def ends(self) -> dict[Place, int]:
+        topics = self.bus.topics.items()
+        return {place: len(topic) for place, topic in topics if place[0] in self.logs}
+
     def alive(self, now: float) -> bool:
         process = self.process
         if process is None or not (process.dead or process.frozen):

@@ -144,6 +144,21 @@ async def test_the_end_is_known_only_when_all_has_been_dealt_with(line: Line) ->
         assert said <= (feed.ended() or 0.0) <= monotonic()
 
 
+async def test_a_reader_knows_how_much_is_left(line: Line) -> None:
+    chain = Chain()
+    rows = [chain.grow(stream_in(8)) for _ in range(30)]
+    [base] = await line.say(*rows)
+    async with line.bus.subscribe([LOG], None) as feed:
+        first = await feed.batch(10, WAIT_SECONDS)
+        assert len(first) <= 10
+        assert feed.ends()[LOG, 8] == base + 30
+        await heard(feed, 30 - len(first))
+        assert feed.ends()[LOG, 8] == base + 30
+        await line.say(chain.grow(stream_in(8)))
+        await heard(feed, 1)
+        assert feed.ends()[LOG, 8] == base + 31
+
+
 async def test_the_tail_is_the_last_commit_and_the_next_offset(line: Line) -> None:
     chain = Chain()
     rows = [chain.grow(stream_in(6)) for _ in range(9)]

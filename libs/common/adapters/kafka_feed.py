@@ -48,6 +48,7 @@ class KafkaFeed:
         self._next: dict[TopicPartition, int] = {}
         self._asked: tuple[float, dict[TopicPartition, int]] | None = None
         self._ended: float | None = None
+        self._ends: dict[TopicPartition, int] = {}
         self._hints: dict[TopicPartition, int] = {}
         self._now = now
         self._waited_seconds = 0.0
@@ -95,6 +96,15 @@ class KafkaFeed:
         """All that was there at this instant, in the shards that are ours, has been delivered and
         dealt with."""
         return self._ended
+
+    def ends(self) -> Mapping[tuple[str, int], int]:
+        """What a fetch or the last question said, whichever is newer."""
+        return {
+            (self._logs[partition.topic], partition.partition): max(
+                self._consumer.highwater(partition) or 0, self._ends.get(partition, 0)
+            )
+            for partition in self._consumer.assignment()
+        }
 
     def reassigned(self) -> None:
         """Other partitions, or the same ones from elsewhere: what was known of them is void."""
@@ -144,7 +154,7 @@ class KafkaFeed:
         for partition in mine - self._next.keys():
             self._next.setdefault(partition, await self._consumer.position(partition))
         if mine == self._consumer.assignment() and mine <= self._next.keys():
-            self._asked = at, ends
+            self._asked, self._ends = (at, ends), ends
 
     async def commit(self) -> None:
         hints, self._hints = self._hints, {}

@@ -24,6 +24,8 @@ from libs.common.ports import SHARDS, Delivery, Record
 POLL_SECONDS_MIN = 0.02
 POLL_SECONDS_MAX = 0.1
 LOOK_SECONDS = 0.004
+ENDS_SECONDS = 5.0
+"""How often a reader that is behind looks how far."""
 
 
 @dataclass(eq=False)
@@ -99,6 +101,8 @@ class SqliteFeed:
     _stamps: dict[str, tuple[int, int]] = field(default_factory=dict)
     _reached: float | None = None
     _ended: float | None = None
+    _ends: dict[tuple[str, int], int] = field(default_factory=dict)
+    _looked: float = 0.0
 
     def __post_init__(self) -> None:
         self._nexts = {log: [1] * SHARDS for log in self.logs}
@@ -134,6 +138,9 @@ class SqliteFeed:
     def ended(self) -> float | None:
         return self._ended
 
+    def ends(self) -> Mapping[tuple[str, int], int]:
+        return self._ends
+
     def close(self) -> None:
         for store in self._wakers:
             store.listeners.discard(self._woken)
@@ -160,8 +167,22 @@ class SqliteFeed:
             for commit in commits:
                 self._nexts[log][commit.shard] = commit.seq + 1
                 found.append(Delivery(commit, commit.seq - 1))
+            await self._look_ahead(store, log, whole)
         self.logs = self.logs[1:] + self.logs[:1]  # so that a busy log cannot hide another
         return found, all_of_it, waking
+
+    async def _look_ahead(self, store: SqliteStore, log: str, whole: bool) -> None:
+        """A reader that has all knows the ends; one that is behind asks for them, seldom."""
+        heads = [next_seq - 1 for next_seq in self._nexts[log]]
+        if not whole:
+            if monotonic() - self._looked < ENDS_SECONDS:
+                return
+            self._looked = monotonic()
+            found = [await store.head(shard) for shard in range(SHARDS)]
+            heads = [
+                max(seq, head.seq if head else 0) for seq, head in zip(heads, found, strict=True)
+            ]
+        self._ends |= {(log, shard): end for shard, end in enumerate(heads)}
 
     async def _watch(self, seconds: float) -> None:
         """Until an own log wakes us, or another process seems to have written one."""
