@@ -5,7 +5,6 @@
 
 import argparse
 import asyncio
-import os
 import sys
 import time
 from collections.abc import Mapping
@@ -26,6 +25,7 @@ from starlette.routing import Route
 
 from libs.common.auth import AUDIENCE
 from libs.common.messages import Role
+from libs.common.secret_file import make_once
 
 TOKEN_SECONDS = 600
 TOKEN_SECONDS_MAX = 12 * 3600
@@ -34,17 +34,15 @@ WARNING = "WARNING: the development issuer gives a token to anybody on this mach
 
 
 def read_key(path: Path | None = None) -> ECKey:
-    """The signing key: a 0600 file, made when it is not there; without a path it lives in memory,
-    and tokens die with the process."""
+    """The signing key: a 0600 file, made when it is not there, and once, however many processes
+    start together; without a path it lives in memory, and tokens die with the process."""
     if path is not None and path.exists():
         return ECKey.import_key(orjson.loads(path.read_bytes()))
     key = ECKey.generate_key("P-256", {"use": "sig", "alg": "ES256"})
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(made, "wb") as file:
-            file.write(orjson.dumps(key.as_dict(private=True)))
-    return key
+    if path is None:
+        return key
+    make_once(path, orjson.dumps(key.as_dict(private=True)))
+    return ECKey.import_key(orjson.loads(path.read_bytes()))
 
 
 @dataclass(frozen=True)

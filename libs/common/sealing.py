@@ -12,7 +12,6 @@ from base64 import b32encode, urlsafe_b64decode
 from binascii import b2a_base64
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum
@@ -31,6 +30,7 @@ from libs.common.errors import Forgotten
 from libs.common.messages import Command, Event, nested
 from libs.common.personal import KeyClass, Sealed, marked
 from libs.common.ports import Keys
+from libs.common.secret_file import make_once
 
 KEY_BYTES = 64
 KEY_SECONDS_MAX = 300.0
@@ -56,16 +56,7 @@ def read_kek(path: Path) -> bytes:
     Raises PermissionError when others may read it. The group may where the file is not ours: so a
     secret is handed to a container, owned by root and read through the group."""
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        making = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
-        made = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(made, "wb") as file:
-            file.write(os.urandom(KEY_BYTES))
-            file.flush()
-            os.fsync(made)
-        with suppress(FileExistsError):
-            os.link(making, path)  # whole or not at all; the first one is everybody's
-        making.unlink()
+        make_once(path, os.urandom(KEY_BYTES))
     found = path.stat()
     if found.st_mode & (0o077 if found.st_uid == os.geteuid() else 0o037):
         raise PermissionError("the key-encryption key's file must be readable by its owner alone")

@@ -3,6 +3,7 @@
 import asyncio
 import stat
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx2
@@ -64,6 +65,14 @@ def test_a_kept_key_is_the_owner_s_alone_and_outlives_the_process(tmp_path: Path
     first = read_key(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert read_key(path).thumbprint() == first.thumbprint()
+
+
+def test_processes_that_start_together_have_one_key(tmp_path: Path) -> None:
+    for number in range(10):
+        path = tmp_path / f"key-{number}.json"
+        with ThreadPoolExecutor(8) as threads:
+            found = {key.thumbprint() for key in threads.map(read_key, [path] * 8)}
+        assert found == {read_key(path).thumbprint()}
 
 
 def test_it_warns_loudly(capsys: pytest.CaptureFixture[str]) -> None:
