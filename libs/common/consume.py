@@ -157,6 +157,16 @@ class Standing:
             self._revs[keys[key]] = doc["_rev"]
         self._stored = dict(self.cursors)
 
+    async def overtaken(self, documents: Documents, place: Place) -> bool:
+        """Whether another process has stored more of this shard than was seen here. Then that is
+        where this one goes on. Call it when every move has been stored."""
+        key = self._key(place)
+        found = (await documents.get(CURSORS, [key])).get(key)
+        if found is None or found["seq"] <= self.cursors.get(place, NOWHERE).seq:
+            return False
+        await self.load(documents, {place})
+        return True
+
     def puts(self) -> list[Put]:
         """What must be stored of the moves since the last time; `stored` takes the outcome."""
         return [
@@ -221,9 +231,16 @@ class Healing:
     now: Callable[[], float] = loop_time
     _gaps: dict[Place, _Gap] = field(default_factory=dict)
 
-    async def mend(self, feed: Feed, standings: Collection[Standing], idle: bool) -> None:
+    async def mend(
+        self,
+        feed: Feed,
+        standings: Collection[Standing],
+        idle: bool,
+        documents: Documents | None = None,
+    ) -> None:
         """Call it with each batch. While there is more to read, what is missing may come yet; but
-        other shards must not keep one waiting for ever. Raises GapOpen."""
+        other shards must not keep one waiting for ever. A shard that came from another member of
+        the group begins where that one has stored that it stands. Raises GapOpen."""
         now = self.now()
         ends = {place for one in standings for place in one.gaps if place not in one.halted}
         self._gaps = {place: gap for place, gap in self._gaps.items() if place in ends}
@@ -231,6 +248,9 @@ class Healing:
             at = tuple(one.cursors.get(place, NOWHERE).seq for one in standings)
             gap = self._gaps.get(place)
             if gap is None or gap.at != at:
+                if documents is not None and await _overtaken(documents, standings, place):
+                    await rewind(feed, standings, place)
+                    continue
                 gap = self._gaps[place] = _Gap(at, now, again=now)
             if now - gap.since > GAP_SECONDS_MAX:
                 raise GapOpen(label(place))
@@ -243,6 +263,11 @@ class Healing:
             else:
                 await rewind(feed, standings, place)
             gap.asked = True
+
+
+async def _overtaken(documents: Documents, standings: Collection[Standing], place: Place) -> bool:
+    waiting = [one for one in standings if place in one.gaps]
+    return any([await one.overtaken(documents, place) for one in waiting])
 
 
 async def rewind(feed: Feed, standings: Collection[Standing], place: Place) -> None:

@@ -223,7 +223,7 @@ async def project(
             if batch or any(standing.halted for standing in standings):
                 await parking.look(documents, parkings)
                 await _go_on(feed, generations)
-            await healing.mend(feed, standings, idle=not batch)
+            await healing.mend(feed, standings, not batch, documents)
             if not batch:
                 continue
             traces = (trace_of(delivery.commit) for delivery in batch)

@@ -170,7 +170,7 @@ async def react(
         await resume(feed, standings)
         while True:
             batch = await feed.batch(BATCH_MAX, WAIT_SECONDS)
-            await healing.mend(feed, standings, idle=not batch)
+            await healing.mend(feed, standings, not batch, documents)
             if not batch:
                 continue
             for reacting in policies:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -10,9 +11,11 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
+from libs.common.adapters import open_documents
 from libs.common.adapters.kafka_feed import SILENT_SECONDS_MAX, KafkaFeed
 from libs.common.commit import NO_PREV, Commit, Draft, encode, encode_event
 from libs.common.consume import (
+    CURSORS,
     GAP_SECONDS_MAX,
     REWIND_SECONDS_MAX,
     REWIND_SECONDS_MIN,
@@ -21,6 +24,7 @@ from libs.common.consume import (
     Healing,
     Standing,
     rewind,
+    store,
 )
 from libs.common.errors import StoreAway
 from libs.common.ports import Delivery
@@ -241,3 +245,23 @@ async def test_what_a_topic_that_was_made_again_holds_elsewhere_is_found() -> No
         await reader.turn(0.5)
     assert reader.standing.cursors[reader.place].seq == 8
     assert reader.seconds < 1_000 + GAP_SECONDS_MAX
+
+
+async def test_a_shard_of_another_member_begins_where_that_one_has_stored(tmp_path: Path) -> None:
+    """At once, however much comes from other shards, and without reading all of it again."""
+    made = history(6)
+    reader = Reader(made)
+    other = Standing("reader", ("beads",))
+    async with open_documents(f"sqlite://{tmp_path}", "beads") as documents:
+        await documents.prepare(CURSORS, ())
+        for number, commit in enumerate(made[:4]):
+            other.advance(Delivery(commit, number))
+        assert await store(documents, [other])
+        reader.feed.places[reader.place] = 4  # where the group's hint is
+        reader.read()
+        assert reader.standing.gaps
+        await reader.healing.mend(reader.feed, [reader.standing], False, documents)
+        assert reader.feed.places[reader.place] == 4
+        reader.read()
+    assert reader.standing.cursors[reader.place].seq == 6
+    assert not reader.standing.gaps
