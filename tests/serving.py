@@ -30,7 +30,8 @@ SERVICES = ("consent", "referrals")
 @dataclass(eq=False)
 class Served:
     """`folder` holds all of it; `modules` are its processes, each with the parts that it is to run;
-    `more` are settings that differ from the embedded ones, `always` headers of every request."""
+    `more` are settings that differ from the embedded ones, `always` headers of every
+    request. They have started when `started_path` is answered with 200."""
 
     folder: Path
     modules: Sequence[str] = ("services",)
@@ -38,6 +39,8 @@ class Served:
     always: dict[str, str] = field(default_factory=dict)
     ports: list[int] = field(default_factory=list)
     programs: list[Program] = field(default_factory=list)
+    release: str = ""
+    started_path: str = "/health/ready"
     _tokens: dict[tuple[str, str, str], str] = field(default_factory=dict)
     _clients: list[Client] = field(default_factory=list)
     _seen: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -50,7 +53,8 @@ class Served:
             self.ports = [free_port() for _ in self.modules]
             self._clients = [Client(HOST, port, 16) for port in self.ports]
             self.programs = [self._program(place) for place in range(len(self.modules))]
-        for program in self.programs:
+        for program, module in zip(self.programs, self.modules, strict=True):
+            program.arguments = run_as(self.release, module)
             await program.spawn()
         for program in self.programs:
             await program.wait()
@@ -161,10 +165,15 @@ class Served:
         }
 
         async def ready() -> bool:
-            return (await client.request("GET", "/health/ready")).status == 200
+            return (await client.request("GET", self.started_path)).status == 200
 
-        module, log = self.modules[place], self.folder / "log"
-        return Program(module, ("-m", *module.split()), settings, log, ready)
+        return Program(self.modules[place], (), settings, self.folder / "log", ready)
+
+
+def run_as(release: str, module: str) -> tuple[str, ...]:
+    """Python's arguments for a module and its own, of this build or of a later release."""
+    later = ("-m", "tests.faults.releases", release)
+    return (*later, *module.split()) if release else ("-m", *module.split())
 
 
 def embedded(data: Path) -> dict[str, str]:

@@ -22,6 +22,8 @@ WAIT_SECONDS = 0.5
 REWIND_SECONDS_MIN = 5.0
 REWIND_SECONDS_MAX = 60.0
 GAP_SECONDS_MAX = 60.0
+NEWER = "newer-release"
+"""Why a reader halts that must not pass over what only a newer build can read: that one goes on."""
 
 Place = tuple[str, int]
 """(log, shard)"""

@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Generic
 
+from libs.common.commit import Commit
 from libs.common.consume import WAIT_SECONDS, Healing, Standing, resume
-from libs.common.messages import Dep, Position, Recorded
+from libs.common.messages import REGISTRY, Dep, Position, Recorded
 from libs.common.ports import Bus, Delivery, Feed
 from libs.common.sealing import Keyring
-from libs.common.shapes import Placed, Projection, V
+from libs.common.shapes import Placed, Projection, V, newer
 from libs.common.telemetry import batch_span, trace_of
 
 BATCH_MAX = 500
@@ -27,6 +28,8 @@ class InMemory(Generic[V]):
     keyring: Keyring
     documents: dict[str, V] = field(default_factory=dict)
     standing: Standing = field(init=False)
+    partly: set[str] = field(default_factory=set)
+    """Streams of a view that gates which hold what only a newer build can read."""
     _feed: Feed | None = None
 
     def __post_init__(self) -> None:
@@ -37,6 +40,11 @@ class InMemory(Generic[V]):
 
     def values(self) -> Iterable[V]:
         return self.documents.values()
+
+    def knows(self, stream: str) -> bool:
+        """Whether all that the stream says has been heard; else its documents may allow what was
+        taken back."""
+        return stream not in self.partly
 
     def ended(self) -> float | None:
         """The monotonic instant of the last moment known at which nothing was left to fold."""
@@ -74,6 +82,8 @@ class InMemory(Generic[V]):
         for delivery in batch:
             if not self.standing.follows(delivery):
                 continue
+            if self.projection.gates and self._is_beyond(delivery.commit):
+                self.partly.add(delivery.commit.stream)
             try:
                 for entry, key in self._placed(delivery):
                     event: Any = entry.event
@@ -85,6 +95,10 @@ class InMemory(Generic[V]):
                 continue
             self.standing.advance(delivery)
         self.standing.stored()
+
+    def _is_beyond(self, commit: Commit) -> bool:
+        unknown = not REGISTRY.keys() >= set(commit.types)
+        return unknown or newer(commit, self.projection.hears)
 
     def _placed(self, delivery: Delivery) -> list[Placed]:
         return self.projection.places(delivery.commit)

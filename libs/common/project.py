@@ -14,6 +14,7 @@ from libs.common.commit import Commit
 from libs.common.consume import (
     BATCH_MAX,
     CURSORS,
+    NEWER,
     WAIT_SECONDS,
     Healing,
     Place,
@@ -26,7 +27,7 @@ from libs.common.consume import (
 from libs.common.errors import StoreAway
 from libs.common.parking import Parking
 from libs.common.ports import Bus, Delivery, Doc, Documents, Feed, Put
-from libs.common.shapes import Placed, Projection, V
+from libs.common.shapes import Placed, Projection, V, newer
 from libs.common.telemetry import batch_span, trace_of
 from libs.common.words import said
 
@@ -63,11 +64,13 @@ class Generation(Generic[V]):
     standing: Standing
     parking: Parking
     slots: "OrderedDict[str, Slot[V]]" = field(default_factory=OrderedDict)
+    stops: bool = False
+    """At an event in a newer shape its shard stands still; other views leave such an event out."""
 
     @classmethod
     def of(cls, projection: Projection[V], kind: str) -> "Generation[V]":
         standing, parked = Standing(kind, projection.logs), Parking(kind, projection.name)
-        return cls(projection, kind, standing, parked)
+        return cls(projection, kind, standing, parked, stops=projection.gates)
 
     async def prepare(self, documents: Documents) -> None:
         await documents.prepare(CURSORS, ())
@@ -135,8 +138,12 @@ class _Work:
             standing.advance(delivery)
             self.aside.append(delivery.commit)
             return
+        projection = self.generation.projection
+        if self.generation.stops and newer(delivery.commit, projection.hears):
+            standing.halt(delivery, NEWER)
+            return
         try:
-            places = self.generation.projection.places(delivery.commit)
+            places = projection.places(delivery.commit)
         except Exception as broken:  # keys are pure: failing once is failing always
             standing.halt(delivery, type(broken).__name__)
             return

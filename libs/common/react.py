@@ -15,6 +15,7 @@ from libs.common.commit import Commit
 from libs.common.consume import (
     BATCH_MAX,
     CURSORS,
+    NEWER,
     NOWHERE,
     WAIT_SECONDS,
     Healing,
@@ -28,7 +29,7 @@ from libs.common.handle import Answer, Ask
 from libs.common.messages import Actor, Command, Dep, Position, Recorded, Role, Stamp
 from libs.common.ports import Bus, Delivery, Documents, Put
 from libs.common.project import Generation, fold_batch
-from libs.common.shapes import Policy, types_of
+from libs.common.shapes import Policy, newer, types_of
 from libs.common.telemetry import current, span, trace_of
 from libs.common.views import heads
 
@@ -61,6 +62,7 @@ class Reacting:
             kind = f"{name}_{self.policy.memory.name}_v{self.policy.memory.version}"
             self.memory = Generation.of(self.policy.memory, kind)
             self.memory.standing = self.standing
+            self.memory.stops = True
 
     async def prepare(self, ends: Sequence[Position], documents: Documents) -> None:
         """Notes, once and for ever, where its logs ended when the policy was first deployed."""
@@ -114,7 +116,11 @@ class Reacting:
             await fold_batch([self.memory], documents, batch)
         else:
             for delivery in batch:
-                if self.standing.follows(delivery):
+                if not self.standing.follows(delivery):
+                    continue
+                if newer(delivery.commit, self.policy.hears):
+                    self.standing.halt(delivery, NEWER)
+                else:
                     self.standing.advance(delivery)
         taken: list[Commit] = []
         for delivery in batch:

@@ -45,8 +45,9 @@ class Projection(Generic[V]):
     A projection that `opens` key classes lives in memory only and is never written.
     `keys` and `fold` are given events of the kinds that it `hears` (a class, or a union of them),
     and no others.
-    One that `gates` says who may see something: none of its streams is ever parked, for what is
-    left behind would go on allowing what was taken back.
+    One that `gates` says who may see something: none of its streams is ever parked or folded by a
+    build that does not know its events, for what is left out would go on allowing what was taken
+    back.
     """
 
     name: str
@@ -86,6 +87,15 @@ def _types_of(hears: Any, _: int) -> frozenset[str]:
 def types_of(hears: Any) -> frozenset[str]:
     """The stored types that a class, or a union of classes, stands for."""
     return _types_of(hears, len(REGISTRY))
+
+
+def newer(commit: Commit, hears: Any) -> bool:
+    """Whether it holds an event that is heard, in a shape newer than this build knows."""
+    heard = types_of(hears)
+    return not heard.isdisjoint(commit.types) and any(
+        entry["type"] in heard and entry["v"] > REGISTRY[entry["type"]].v
+        for entry in commit.content["events"]
+    )
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,8 @@ def _cover(question: Question[Any], referral: Referral, doors: Doors) -> Cover:
     ended = doors.fresh.ended()
     if ended is None or doors.monotonic() - ended > FRESH_SECONDS_MAX:
         raise Behind("what families allow has not been heard to the end")
+    if not doors.fresh.knows(student_stream(referral.about.student)):
+        raise Behind("a newer release knows more of what this family allows")
     view = doors.fresh.get(covering_key(referral.about.student, question.actor.org))
     today, holder = doors.today(question.now), holder_of(referral, doors)
     found = covered(view, RecordClass.REFERRAL, Purpose.REFERRAL, today, holder)
