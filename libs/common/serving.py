@@ -35,7 +35,7 @@ from libs.common.sealing import Keyring, read_kek
 from libs.common.service import API, PARTS, Loop, Rooms, Running
 from libs.common.settings import BadSetting, Settings
 from libs.common.stepping import CLOCK_PATH, CaughtUp, drive
-from libs.common.tasks import Loops, reached, run, running, serve
+from libs.common.tasks import LEAVE_SECONDS, Leaving, Loops, reached, run, running, serve
 from libs.common.watching import Watching
 
 ISSUER_PATH = "/issuer"
@@ -108,7 +108,8 @@ async def _serve_all(settings: Settings, mains: Sequence[Main], parts: Collectio
         services = await reached(lambda: enter(opened(settings, rooms, clock, parts)))
         await reached(lambda: not_before(clock, services))
         state: list[Loops] = []
-        ready = partial(_not_ready, state, services)
+        leaving = Leaving(LEAVE_SECONDS if _has_twins(settings, parts) else 0.0)
+        ready = partial(_not_ready, state, services, leaving)
         app = application(settings.service, ready)
         watching = Watching(services, lambda: state[0] if state else None, ready)
         loops: dict[str, Loop] = {"watching": watching.run} if settings.otlp_metrics_url else {}
@@ -122,7 +123,7 @@ async def _serve_all(settings: Settings, mains: Sequence[Main], parts: Collectio
         known = _development(settings, app, clock, services)
         check_routes(app, known)
         state.append(await enter(running(loops)))
-        await serve(app, settings.host, settings.port)
+        await serve(app, settings.host, settings.port, leaving)
 
 
 def _development(
@@ -148,9 +149,16 @@ def _development(
     return known
 
 
-def _not_ready(state: Sequence[Loops], services: Sequence[Running]) -> list[str]:
+def _has_twins(settings: Settings, parts: Collection[str]) -> bool:
+    """Whether callers may go to another process; an embedded log is served by one alone."""
+    return API in parts and urlsplit(settings.bus_url).scheme != "sqlite"
+
+
+def _not_ready(state: Sequence[Loops], services: Sequence[Running], leaving: Leaving) -> list[str]:
     if not state:
         return ["starting"]
+    if leaving.begun:
+        return ["stopping"]
     return state[0].ready() + [reason for service in services for reason in service.not_ready()]
 
 

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import gc
 import signal
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -30,6 +31,9 @@ START_SECONDS_MAX = 60.0
 try elsewhere."""
 DRAIN_SECONDS_MAX = 20
 """Requests under way get this long when the process is told to stop."""
+LEAVE_SECONDS = 2.0
+"""So long whoever sends requests here may take to learn that they go elsewhere now."""
+LEAVE_LOOK_SECONDS = 0.05
 CONNECTIONS_MAX = 1_000
 KEEP_ALIVE_SECONDS = 75
 GC_THRESHOLDS = (50_000, 20, 50)
@@ -156,7 +160,32 @@ async def reached(opening: Callable[[], Awaitable[T]]) -> T:
             await asyncio.sleep(PAUSE_SECONDS_MIN)
 
 
-async def serve(app: Any, host: str, port: int) -> None:
+@dataclass(eq=False)
+class Leaving:
+    """A process that was told to stop goes on answering for so long. It says that it is not ready,
+    and every answer is the last on its connection: nobody finds a connection closed on which they
+    have just sent something. Without a second process to go to there is no use in waiting."""
+
+    seconds: float = 0.0
+    begun: bool = False
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, leaving: Leaving) -> None:
+        super().__init__(config)
+        self.leaving = leaving
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.leaving.begun = True
+        state, monotonic = self.server_state, asyncio.get_running_loop().time
+        state.default_headers = [*state.default_headers, (b"connection", b"close")]
+        until = monotonic() + self.leaving.seconds
+        while monotonic() < until and not self.force_exit:  # noqa: ASYNC110 - a Ctrl-C sets it
+            await asyncio.sleep(LEAVE_LOOK_SECONDS)
+        await super().shutdown(sockets)
+
+
+async def serve(app: Any, host: str, port: int, leaving: Leaving | None = None) -> None:
     """Serves until SIGTERM or SIGINT; requests under way are answered first."""
     config = uvicorn.Config(
         app,
@@ -176,7 +205,7 @@ async def serve(app: Any, host: str, port: int) -> None:
     gc.freeze()  # what stands at the start is not looked through again and again
     gc.set_threshold(*GC_THRESHOLDS)
     with _signals_wait():
-        await uvicorn.Server(config).serve()
+        await _Server(config, leaving or Leaving()).serve()
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from libs.common import tasks
-from libs.common.client import Client
+from libs.common.client import Client, Reply
 from libs.common.errors import Conflict, Fork, StoreAway
 from libs.common.tasks import Died, Loops, reached, running
 from tests.common.ports_free import free_port
@@ -19,7 +19,7 @@ STARTED_SECONDS_MAX = 20.0
 SERVICE = """
 import asyncio, sys
 from libs.common.application import application
-from libs.common.tasks import running, run, serve
+from libs.common.tasks import Leaving, running, run, serve
 
 async def forever():
     try:
@@ -33,7 +33,8 @@ async def mistaken():
 
 async def main():
     async with running({"relay": forever, "project": mistaken}) as loops:
-        await serve(application("beads", loops.ready), "127.0.0.1", int(sys.argv[1]))
+        leaving = Leaving(float(sys.argv[3]))
+        await serve(application("beads", loops.ready), "127.0.0.1", int(sys.argv[1]), leaving)
     sys.stderr.write("closed\\n")
 
 run(main())
@@ -196,27 +197,49 @@ async def test_two_histories_wait_for_a_human() -> None:
     assert stops == []
 
 
-async def start(port: int, how: str) -> asyncio.subprocess.Process:
+async def start(port: int, how: str, leaves: float = 0.0) -> asyncio.subprocess.Process:
+    words = (str(port), how, str(leaves))
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-c", SERVICE, str(port), how, stderr=asyncio.subprocess.PIPE
+        sys.executable, "-c", SERVICE, *words, stderr=asyncio.subprocess.PIPE
     )
+
+
+async def answered(client: Client) -> Reply:
+    """Once it has started."""
+    while True:
+        try:
+            return await client.request("GET", "/health/ready")
+        except OSError:
+            await asyncio.sleep(0.05)
 
 
 async def test_sigterm_drains_loops_and_doors_and_ends_well() -> None:
     port = free_port()
     process = await start(port, "well")
     async with asyncio.timeout(STARTED_SECONDS_MAX), Client("127.0.0.1", port) as client:
-        while True:
-            try:
-                reply = await client.request("GET", "/health/ready")
-                break
-            except OSError:
-                await asyncio.sleep(0.05)
+        reply = await answered(client)
     assert reply.body == {"ready": True, "reasons": []}
     os.kill(process.pid, signal.SIGTERM)
     _, said = await process.communicate()
     assert process.returncode == 0, said.decode()
     assert said.decode().splitlines() == ["loop ended", "closed"]
+
+
+async def test_who_leaves_goes_on_answering_and_every_answer_is_the_last_on_its_connection() -> (
+    None
+):
+    port = free_port()
+    process = await start(port, "well", STARTED_SECONDS_MAX * 10)
+    async with asyncio.timeout(STARTED_SECONDS_MAX), Client("127.0.0.1", port) as client:
+        assert "connection" not in (await answered(client)).headers
+        os.kill(process.pid, signal.SIGTERM)
+        while "connection" not in (await client.request("GET", "/health/ready")).headers:
+            await asyncio.sleep(0.05)  # until it has looked whether it was told to stop
+        again = await client.request("GET", "/health/ready")
+        assert (again.status, again.headers["connection"]) == (200, "close")
+    os.kill(process.pid, signal.SIGINT)
+    await process.communicate()
+    assert process.returncode == 0, "a second word ends it at once"
 
 
 async def test_a_service_with_a_dead_loop_ends_itself_and_not_well() -> None:
