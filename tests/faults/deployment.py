@@ -23,6 +23,7 @@ from services.consent import main as consent
 from services.referrals import main as referrals
 from tests.canary import clean
 from tests.faults import edges
+from tests.faults.balancer import Balancer, Replica
 from tests.faults.evidence import Evidence, Places, behind, gathered, heads_of, read_kinds
 from tests.faults.history import read
 from tests.faults.proxy import Proxy
@@ -47,7 +48,7 @@ def silent(_share: float, _what: str) -> None:
 @dataclass(eq=False)
 class Deployment:
     """`apis` are the ports of the services, `asked` those where clients ask: the same, or those of
-    proxies, which stand on edges, by name."""
+    proxies, which stand on edges, by name. Before several replicas stands a balancer."""
 
     folder: Path
     places: Places
@@ -55,6 +56,7 @@ class Deployment:
     seed: int
     apis: dict[str, int] = field(default_factory=dict)
     proxies: dict[str, Proxy] = field(default_factory=dict)
+    balancers: dict[str, Balancer] = field(default_factory=dict)
     programs: list[Program] = field(default_factory=list)
     _seeds: "count[int]" = field(init=False)
 
@@ -69,6 +71,11 @@ class Deployment:
     @property
     def history(self) -> Path:
         return self.folder / "history.jsonl"
+
+    def replica(self, name: str) -> Replica | None:
+        """As its balancer knows it; None for what nobody asks."""
+        found = (one for balancer in self.balancers.values() for one in balancer.replicas)
+        return next((one for one in found if one.name == name), None)
 
     def rooms(self) -> list[Rooms]:
         directory = read_directory(self.folder / "directory.json")
@@ -124,6 +131,8 @@ class Deployment:
             await program.spawn()
         for program in self.programs:
             await program.wait()
+        for balancer in self.balancers.values():
+            await balancer.all_ready()
 
     async def drained(self) -> None:
         """Until every read model and policy stands at every head, twice with equal heads. Raises
@@ -167,10 +176,11 @@ async def on_engines(
     parts: Sequence[tuple[str, ...]] = APART,
     proxied: bool = False,
     brokers: int = 1,
+    replicas: int = 1,
 ) -> AsyncIterator[Deployment]:
     """Kafka and the MongoDB-compatible server, started; both services, not started yet: a process
     for each entry of `parts`. Names: `kafka` (of several brokers, which have no proxies, `kafka-1`,
-    …), `mongo`, `consent-api`, `referrals-relay`, …"""
+    …), `mongo`, `consent-api`, `referrals-relay` (of several `replicas` `consent-api-1`, …), …"""
     assert brokers == 1 or not proxied
     supervisor = Supervisor()
     folder.mkdir(parents=True, exist_ok=True)
@@ -189,16 +199,23 @@ async def on_engines(
     places = Places(mongo.url, mongo.url, mongo.url, bus, folder / "kek", PREFIX)
     async with AsyncExitStack() as stack:
         made = await stack.enter_async_context(_deployed(folder, places, supervisor, seed))
-        ports: dict[tuple[str, tuple[str, ...]], int] = {}
+        programs = {
+            name: (service, some, engines.free_port())
+            for service in SERVICES
+            for some in parts
+            for name in _names(f"{service}-{'-'.join(some)}", replicas)
+        }
         for service in SERVICES:
-            for some in parts:
-                ports[service, some] = engines.free_port()
-                if PARTS[0] in some:
-                    made.apis[service] = ports[service, some]
+            fronts = {
+                name: port
+                for name, (whose, some, port) in programs.items()
+                if whose == service and PARTS[0] in some
+            }
+            made.apis[service] = await _fronted(stack, made, service, fronts)
         if proxied:
             made.proxies |= await edges.laid(stack, seed, made.apis, mongo.url, kafka[0])
-        for (service, some), port in ports.items():
-            made.program(f"{service}-{'-'.join(some)}", f"services.{service}", port, some)
+        for name, (service, some, port) in programs.items():
+            made.program(name, f"services.{service}", port, some)
         yield made
 
 
@@ -213,3 +230,18 @@ async def _deployed(
     finally:
         await supervisor.close()
     clean(folder)
+
+
+async def _fronted(
+    stack: AsyncExitStack, made: Deployment, service: str, fronts: Mapping[str, int]
+) -> int:
+    """The port of the one API, or of a balancer before several."""
+    if len(fronts) == 1:
+        return next(iter(fronts.values()))
+    balancer = Balancer([Replica(name, port) for name, port in fronts.items()])
+    made.balancers[service] = await stack.enter_async_context(balancer.running())
+    return balancer.port
+
+
+def _names(name: str, replicas: int) -> list[str]:
+    return [f"{name}-{n}" for n in range(1, replicas + 1)] if replicas > 1 else [name]

@@ -87,6 +87,11 @@ class Load:
     town: Town
     tasks: "list[asyncio.Task[None]]"
 
+    @property
+    def wanted(self) -> int:
+        """So many answers more are load enough to go on."""
+        return len(self.tasks) // 2
+
     def check(self) -> None:
         """Raises what a client met."""
         for task in self.tasks:
@@ -95,11 +100,11 @@ class Load:
 
 
 @asynccontextmanager
-async def loading(deployment: Deployment) -> AsyncIterator[Load]:
+async def loading(deployment: Deployment, clients: int = CLIENTS) -> AsyncIterator[Load]:
     """Load inside the block; at its end everybody finishes what was begun."""
     history = Recorder(deployment.history)
     town = Town(deployment.asked, history, deployment.seed, deployment.today())
-    tasks = [asyncio.create_task(client(town, number)) for number in range(CLIENTS)]
+    tasks = [asyncio.create_task(client(town, number)) for number in range(clients)]
     try:
         yield Load(deployment, town, tasks)
         town.stopping.set()
@@ -198,7 +203,7 @@ async def _one(deployment: Deployment, fault: Fault) -> None:
 async def loaded(load: Load, news: bool = False) -> None:
     """Until there is load again, and referrals of new students; raises what a client met."""
     town = load.town
-    wanted, raised = town.history.counts[OK] + CLIENTS // 2, len(town.raised) + news
+    wanted, raised = town.history.counts[OK] + load.wanted, len(town.raised) + news
     until = monotonic() + LOAD_SECONDS_MAX
     while town.history.counts[OK] < wanted or len(town.raised) < raised:
         load.check()

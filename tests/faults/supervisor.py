@@ -99,6 +99,9 @@ class Program:
         except TimeoutError:
             await self.kill()
 
+    def terminate(self) -> None:
+        self.send(signal.SIGTERM)
+
     def freeze(self) -> None:
         self.send(signal.SIGSTOP)
 

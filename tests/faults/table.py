@@ -14,9 +14,12 @@ from tests.faults.brokers import three_brokers, three_relays
 from tests.faults.deployment import Progress
 from tests.faults.fuzzing import on_engines_troubled, on_sqlite_fuzzed
 from tests.faults.kills import Sensitivity, on_engines_killed, on_sqlite_killed
+from tests.faults.mixed import two_releases
 from tests.faults.rebuilds import SMALL, on_kafka, on_sqlite
 from tests.faults.report import Report
 from tests.faults.rivals import two_processes
+from tests.faults.rolling import SHORT as ROLLED_SHORT
+from tests.faults.rolling import rolled
 from tests.faults.worlds import proved
 
 Run = Callable[[Path, int, Progress], Awaitable[Report]]
@@ -87,6 +90,20 @@ RUNS: dict[str, Entry] = {
         three_relays,
         partial(three_relays, seconds=5.0),
         2,
+        engines=True,
+    ),
+    "rolling": Entry(
+        "every process of a deployment of 12 told to stop and started anew, twice, under load",
+        rolled,
+        partial(rolled, form=ROLLED_SHORT),
+        8,
+        engines=True,
+    ),
+    "two-releases": Entry(
+        "a release with events in new shapes beside the one before it, under load",
+        two_releases,
+        partial(two_releases, clients=ROLLED_SHORT.clients),
+        5,
         engines=True,
     ),
     "two-processes": Entry(
