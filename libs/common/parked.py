@@ -26,7 +26,7 @@ FORK = "fork"
 
 async def parked(operator: Operator) -> int:
     """Exit code 0: done, or nothing to do; 1: something stands still or failed again."""
-    asked = _asked(operator.words)
+    asked = read(operator.words)
     try:
         if asked.verb == "list":
             return await _list(operator)
@@ -44,7 +44,8 @@ async def parked(operator: Operator) -> int:
         return MISUSED
 
 
-def _asked(words: Sequence[str]) -> argparse.Namespace:
+def read(words: Sequence[str]) -> argparse.Namespace:
+    """What is asked for. Ends the process with a sentence when the words make no sense."""
     parser = argparse.ArgumentParser(prog="parked", description=__doc__.splitlines()[0])
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("list", help="where read models stand still, and what is set aside")

@@ -24,7 +24,10 @@ DIRECTORY = ROOT / "deploy" / "k8s" / "overlays" / "pilot" / "directory.json"
 LINKS: dict[str, Rule] = {}
 DNS = {("egress", "kube-system", "UDP", "53"), ("egress", "kube-system", "TCP", "53")}
 SPANS = {("egress", "observability", "TCP", "4318")}
-SPANS_PATH = "/v1/traces"
+TELEMETRY = {
+    "OTLP_URL": ("spans", "/v1/traces"),
+    "OTLP_METRICS_URL": ("figures", "/v1/metrics"),
+}
 ENGINES = {
     ("egress", "alliance-mongodb-svc", "TCP", "27017"),
     ("egress", "alliance-kafka", "TCP", "9093"),
@@ -233,8 +236,9 @@ def variables_are_settings(cluster: Cluster) -> Iterator[str]:
             yield f"{name(each)}: no setting is called {variable}"
         if each["data"].get("ALLOW_DEV_ISSUER", "no") != "no":
             yield f"{name(each)} lets anybody be anybody"
-        if not each["data"].get("OTLP_URL", SPANS_PATH).endswith(SPANS_PATH):
-            yield f"{name(each)}: spans go to {SPANS_PATH}"
+        for variable, (what, path) in TELEMETRY.items():
+            if not each["data"].get(variable, path).endswith(path):
+                yield f"{name(each)}: {what} go to {path}"
 
 
 @link

@@ -114,6 +114,11 @@ BROKEN: list[tuple[str, Break, str]] = [
         "spans go to /v1/traces",
     ),
     (
+        "variables_are_settings",
+        put("ConfigMap", "settings", "data/OTLP_METRICS_URL", "http://collector:4318/v1/traces"),
+        "figures go to /v1/metrics",
+    ),
+    (
         "every_path_leads_to_its_service",
         put("HTTPRoute", "alliance", ROUTE, "/v1"),
         "/v1/referrals leads to ['consent-api', 'referrals-api']",
@@ -134,6 +139,7 @@ MISSHAPEN: list[tuple[Break, str]] = [
     (put("ScaledObject", "consent-project", "spec/triggers/0/kind", "kafka"), "kind"),
     (put("HTTPRoute", "alliance", "spec/rules/0/matches/0/path/kind", "Exact"), "kind"),
     (put("Certificate", "mongodb-tls", "spec/issuer", {}), "issuer"),
+    (put("PrometheusRule", "alliance", "spec/groups/0/rules/0/expression", "1"), "expression"),
     (put(*API, "kind", "Deploymint"), "no such kind in apps/v1"),
     (put(*KAFKA, "kind", "KafkaMirrorMaker9"), "no such kind in kafka.strimzi.io/v1"),
     (put(*KAFKA, "apiVersion", "kafka.strimzi.io/v1beta2"), "no such kind"),
