@@ -42,6 +42,7 @@ class Point:
     """One value of a figure; of a histogram, how many there were."""
 
     service: str
+    instance: str
     name: str
     unit: str
     said: Mapping[str, Any]
@@ -79,7 +80,7 @@ class Collector:
             for resource in message.resource_metrics
             for scope in resource.scope_metrics
             for one in scope.metrics
-            for point in _points(attributes(resource.resource.attributes)["service.name"], one)
+            for point in _points(attributes(resource.resource.attributes), one)
         ]
 
     def write(self, folder: Path) -> None:
@@ -133,11 +134,12 @@ def _span(service: str, one: Any) -> Span:
     return Span(service, one.name, place, parent, links, attributes(one.attributes))
 
 
-def _points(service: str, one: Any) -> Iterator[Point]:
+def _points(whose: Mapping[str, Any], one: Any) -> Iterator[Point]:
+    service, instance = whose["service.name"], whose["service.instance.id"]
     kind = one.WhichOneof("data")
     for point in getattr(one, kind).data_points:
         if kind == "histogram":
             value = float(point.count)
         else:
             value = float(point.as_int or point.as_double)
-        yield Point(service, one.name, one.unit, attributes(point.attributes), value)
+        yield Point(service, instance, one.name, one.unit, attributes(point.attributes), value)

@@ -20,7 +20,7 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 GROUPS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 """Where the buckets of the histograms end."""
 EXPORT_MS = 15_000
-STOP_MS_MAX = 5_000
+STOP_MS_MAX = 3_000
 CODES_MAX = 500
 """Different codes that one process tells apart."""
 WORD = re.compile(r"[A-Za-z0-9_.:/{}~-]{1,120}")

@@ -32,8 +32,11 @@ Arrow = Literal["http", "decide", "append", "relay", "project", "react"]
 TEXT_MAX = 200
 FRAMES_MAX = 4
 LINKS_MAX = 64
-FLUSH_MS_MAX = 5_000
+FLUSH_MS_MAX = 3_000
+"""A collector that is away keeps no process from ending."""
 EXPORT_MS = 1_000
+QUEUED_MAX = 8_192
+"""Spans that wait to be sent; beyond it they are lost, and chains with them."""
 TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -85,9 +88,8 @@ def start(service: str, otlp_url: str | None) -> None:
 
     resource = Resource({"service.name": service, "service.instance.id": instance()})
     _provider = TracerProvider(resource=resource)
-    _provider.add_span_processor(
-        BatchSpanProcessor(OTLPSpanExporter(endpoint=otlp_url), schedule_delay_millis=EXPORT_MS)
-    )
+    exporter = OTLPSpanExporter(endpoint=otlp_url)
+    _provider.add_span_processor(BatchSpanProcessor(exporter, QUEUED_MAX, EXPORT_MS))
     _tracer = _provider.get_tracer("alliance")
 
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from libs.common import meters
 from libs.common.consume import NOWHERE, Place, Standing, loop_time
 from libs.common.fence import Why
-from libs.common.meters import Instrument, Labels
+from libs.common.meters import Instrument, Labels, Shown
 from libs.common.service import Running
 from libs.common.tasks import Loops
+from libs.common.telemetry import log, where
 
 LOOK_SECONDS = 5.0
 
@@ -44,10 +45,18 @@ class Watching:
             self.look()
 
     def look(self) -> None:
+        """A mistake in here ends nothing: the gauges fall silent, which is an alarm of its own."""
+        try:
+            meters.show(self._found())
+        except Exception as mistake:
+            meters.show({})
+            log("watching.failed", error=type(mistake).__name__, where=where(mistake))
+
+    def _found(self) -> Shown:
         found: dict[Instrument, list[tuple[float, Labels]]] = {}
         for instrument, value, labels in self._told():
             found.setdefault(instrument, []).append((value, labels))
-        meters.show(found)
+        return found
 
     def _told(self) -> Iterator[Told]:
         yield meters.READY, 0 if self.ready() else 1, {}
@@ -63,17 +72,17 @@ class Watching:
                 yield meters.PARKED, len(generation.parking.open()), {"reader": reader}
 
     def _service(self, service: Running) -> Iterator[Told]:
-        log: Labels = {"log": service.rooms.name}
+        whose: Labels = {"log": service.rooms.name}
         now = service.clock.now()
-        yield meters.WAITING, service.appender.waiting(), log
+        yield meters.WAITING, service.appender.waiting(), whose
         if service.relayed:
             held = [why for why in service.relay.fence.held.values() if why is not Why.DOUBT]
-            yield meters.FENCED, len(held), log
+            yield meters.FENCED, len(held), whose
         if service.relays:
             oldest = min(service.relay.unsent.values(), default=now)
-            yield meters.RELAY, max(0.0, (now - oldest).total_seconds()), log
+            yield meters.RELAY, max(0.0, (now - oldest).total_seconds()), whose
         if service.timers.swept is not None:
-            yield meters.SWEEP, max(0.0, (now - service.timers.swept).total_seconds()), log
+            yield meters.SWEEP, max(0.0, (now - service.timers.swept).total_seconds()), whose
 
     def _reader(self, service: Running, standing: Standing) -> Iterator[Told]:
         reader, now = _named(service, standing), self.now()

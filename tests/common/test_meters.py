@@ -1,6 +1,7 @@
 """Figures: what they may carry, what is shown of loops and readers, and that they arrive."""
 
 import asyncio
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -58,7 +59,7 @@ def test_figures_arrive_with_their_unit_and_what_they_are_of() -> None:
         measure(HTTP, 0.5, route="/v1/beads/{ref}", method="GET", status=404)
     found = {point.name: point for point in collector.points()}
     assert found["alliance.commits"] == Point(
-        "beads", "alliance.commits", "{commit}", {"log": "beads"}, 7
+        "beads", meters.instance(), "alliance.commits", "{commit}", {"log": "beads"}, 7
     )
     assert found["alliance.append.duration"].unit == "s"
     assert found["alliance.append.duration"].value == 1
@@ -213,6 +214,21 @@ async def test_what_is_not_sent_and_not_looked_at_has_an_age(looked: Looked) -> 
     }
     looked.service.timers.swept = looked.hand.now() - timedelta(seconds=9)
     assert (looked.look("relay.lag"), looked.look("sweep.age")) == (64, 9)
+
+
+async def test_a_mistake_in_looking_ends_nothing_and_tells_nothing(
+    looked: Looked, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def mistaken() -> dict[Any, Any]:
+        raise KeyError("Hanna")
+
+    looked.standing.ends = mistaken
+    with metered() as collector:
+        looked.watching.look()
+    assert collector.points() == []
+    line = json.loads(capsys.readouterr().err)
+    assert (line["event"], line["error"]) == ("watching.failed", "KeyError")
+    assert "Hanna" not in str(line)
 
 
 async def test_readiness_is_a_figure(looked: Looked) -> None:

@@ -1,5 +1,6 @@
 """One referral told by its spans and figures, and nobody's name in any of them."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -89,6 +90,19 @@ def told(collector: Collector) -> set[str]:
     return {point.name for point in collector.points()}
 
 
+def counted(collector: Collector) -> Counter[str]:
+    """How many commits each log has got, as all processes together say in the end."""
+    last = {
+        (point.said["log"], point.instance): point.value
+        for point in collector.points()
+        if point.name == meters.COMMITS.name
+    }
+    found = Counter[str]()
+    for (log, _), value in last.items():
+        found[log] += int(value)
+    return found
+
+
 def assert_that_holes_are_seen(
     spans: Sequence[Span], after: Sequence[Commit], folder: Path
 ) -> None:
@@ -143,6 +157,9 @@ async def test_a_referral_is_one_trace_on_one_machine(tmp_path: Path) -> None:
         found = reached(collector.spans(), place_of(CALLER)).values()
         assert {span.name for span in found} == ARROWS
         assert told(collector) == INSTRUMENTS.keys() - EMBEDDED
+        assert counted(collector) == Counter(
+            commit.log for commit in await commits(f"sqlite://{tmp_path / 'data'}")
+        )
 
 
 @pytest.mark.engines
@@ -159,3 +176,5 @@ async def test_a_referral_is_one_trace_over_every_process(
             arrows = {span.name for span in found if span.service == name}
             assert {"append", "relay", "project"} <= arrows
         assert told(collector) == INSTRUMENTS.keys()
+        stored = await commits(mongo, more["PREFIX"])
+        assert counted(collector) == Counter(commit.log for commit in stored)
