@@ -100,17 +100,21 @@ def test_spans_arrive_with_their_parents() -> None:
                 with span("decide"):
                     pass
                 note(status=409, code="over")
+            with request_span("nothing of the kind", route="/v1/strings"):
+                pass
             with pytest.raises(ValueError, match="Hanna"), span("project"):
                 raise ValueError("Hanna")
             with pytest.raises(TypeError), span("relay", student="x"):  # type: ignore[call-arg]  # same
                 pass
         finally:
             telemetry.stop()
+        spans = collector.spans()
         http, decide, failed = (
-            next(one for one in collector.spans() if one.name == name)
-            for name in ("http", "decide", "project")
+            next(one for one in spans if one.name == name) for name in ("http", "decide", "project")
         )
         assert b"Hanna" not in b"".join(body for _, body in collector.bodies)
+    begun = next(one for one in spans if one.said.get("route") == "/v1/strings")
+    assert begun.parent is None, "a caller that nobody knows is no part of the trace"
     assert http.parent == (PARENT[3:35], PARENT[36:52])
     assert inner == f"00-{http.place[0]}-{http.place[1]}-01"
     assert http.said == {"route": "/v1/beads", "status": 409, "code": "over"}

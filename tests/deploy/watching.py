@@ -10,6 +10,7 @@ import re
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import yaml
@@ -240,8 +241,7 @@ def what_pages_say_to_type_is_there(watch: Watch) -> Iterator[str]:
     }
     for stem, text in watch.pages.items():
         for block in SHELL.findall(text):
-            good = subprocess.run(["bash", "-n"], input=block, text=True, check=False)
-            if good.returncode:
+            if not _is_shell(block):
                 yield f"{stem}: no shell takes {block.splitlines()[0]}"
         for service, word, rest in COMMAND.findall(text.replace("\\\n", "")):
             yield from (f"{stem}: {said}" for said in _misused(service, word, rest))
@@ -253,6 +253,12 @@ def what_pages_say_to_type_is_there(watch: Watch) -> Iterator[str]:
             yield f"{stem}: nobody tells {name}"
         for name in sorted({*SETTING.findall(text)} - {each.upper() for each in SAYS}):
             yield f"{stem}: no setting is called {name}"
+
+
+@cache
+def _is_shell(block: str) -> bool:
+    done = subprocess.run(["bash", "-n"], input=block, text=True, capture_output=True, check=False)
+    return done.returncode == 0
 
 
 def _misused(service: str, word: str, rest: str) -> Iterator[str]:
