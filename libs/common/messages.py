@@ -59,15 +59,22 @@ Instant = Annotated[datetime, AfterValidator(_utc), PlainSerializer(instant, whe
 M = TypeVar("M", bound=BaseModel)
 
 
-def _made(kind: type[M], values: dict[str, Any], given: set[str]) -> M:
-    """A model of values that are known to be good."""
+def _made(kind: type[M], values: dict[str, Any]) -> M:
+    """A model of values that are known to be good. Which of them were given is not remembered: a
+    set for each would be the half of its memory."""
     made = kind.__new__(kind)
     put = object.__setattr__
     put(made, "__dict__", values)
-    put(made, "__pydantic_fields_set__", given)
+    put(made, "__pydantic_fields_set__", _names(kind))
     put(made, "__pydantic_extra__", None)
     put(made, "__pydantic_private__", None)
     return made
+
+
+@cache
+def _names(kind: type[BaseModel]) -> set[str]:
+    """One set for all instances: they are frozen."""
+    return set(kind.model_fields)
 
 
 @cache
@@ -120,10 +127,7 @@ class Message(BaseModel):
         and folds do little else."""
         if deep:
             return super().model_copy(update=update, deep=True)
-        changed = update or {}
-        return _made(
-            type(self), {**self.__dict__, **changed}, self.model_fields_set | changed.keys()
-        )
+        return _made(type(self), {**self.__dict__, **(update or {})})
 
     @classmethod
     def model_construct(  # type: ignore[override]  # the plugin gives the base one of its own
@@ -133,7 +137,7 @@ class Message(BaseModel):
         defaults = _defaults(cls)
         if defaults is None:
             return super().model_construct(_fields_set, **values)
-        return _made(cls, {**defaults, **values}, _fields_set or set(values))
+        return _made(cls, {**defaults, **values})
 
     def is_sealed(self) -> bool:
         """Whether every personal value in it is sealed, under its key class."""

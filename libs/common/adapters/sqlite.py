@@ -53,8 +53,8 @@ PLACE = "SELECT 1 FROM commits WHERE shard = ? AND seq = ?"
 
 
 class SqliteStore:
-    """`listeners` are set after every insert. `broken`: opened to be mended, whatever its end looks
-    like."""
+    """`listeners` are set when there may be news. `broken`: opened to be mended, whatever its end
+    looks like."""
 
     def __init__(self, path: Path, log: str, readonly: bool = False, broken: bool = False) -> None:
         self.file = SqliteFile(path.absolute(), LAYOUT, readonly, self._take_heads)
@@ -90,9 +90,12 @@ class SqliteStore:
             await self.file.write(lambda _: None)  # opens again, and looks at the tail
             outcome = Inserted(0, "unknown")
         self._keep(rows[: outcome.n])
+        self.wake()
+        return outcome
+
+    def wake(self) -> None:
         for listener in self.listeners:
             listener.set()
-        return outcome
 
     async def head(self, shard: int, known: int = 0) -> Commit | None:  # noqa: ARG002 - an index knows
         if not self.file.readonly:

@@ -2,7 +2,7 @@
 
 An offset is `seq - 1`, as in a topic that was never disturbed. A log that this process writes wakes
 its readers. Of a log that another process writes, the time of the last change is looked at often,
-which costs next to nothing, and the log itself every now and then, since that time is coarse.
+once for all readers, and each reads the log itself every now and then, since that time is coarse.
 There is one member in a group.
 """
 
@@ -88,6 +88,8 @@ class SqliteBus:
                 reader = SqliteStore(path, log, readonly=True)
                 with suppress(StoreAway):  # it is being made this very moment
                     self._readers[log] = await self._closing.enter_async_context(reader)
+                    watching = asyncio.create_task(_watch(self.folder, reader))
+                    self._closing.callback(watching.cancel)
         return self._readers.get(log)
 
 
@@ -98,7 +100,6 @@ class SqliteFeed:
     _nexts: dict[str, list[int]] = field(default_factory=dict)
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
     _wakers: set[SqliteStore] = field(default_factory=set)
-    _stamps: dict[str, tuple[int, int]] = field(default_factory=dict)
     _reached: float | None = None
     _ended: float | None = None
     _ends: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -125,7 +126,7 @@ class SqliteFeed:
             left = until - monotonic()
             if left <= 0:
                 return []
-            await (self._wait(left) if waking else self._watch(min(left, pause)))
+            await self._wait(left if waking else min(left, pause))
             pause = min(POLL_SECONDS_MAX, 2 * pause)
 
     async def done(self, log: str, shard: int, offset: int) -> None:
@@ -146,15 +147,14 @@ class SqliteFeed:
             store.listeners.discard(self._woken)
 
     async def _read(self, limit: int) -> tuple[list[Delivery], bool, bool]:
-        """What is new; whether that was all; whether news of every log would wake us."""
+        """What is new; whether that was all; whether news of every log would surely wake us."""
         found: list[Delivery] = []
         all_of_it = waking = True
         for log in self.logs:
             store = await self.bus.store(log)
             if store is None or store.file.readonly:
                 waking = False
-                self._stamps[log] = _changed(self.bus.folder, log)  # before it is read
-            elif store not in self._wakers:
+            if store is not None and store not in self._wakers:
                 self._wakers.add(store)
                 store.listeners.add(self._woken)
             if store is None:
@@ -184,21 +184,23 @@ class SqliteFeed:
             ]
         self._ends |= {(log, shard): end for shard, end in enumerate(heads)}
 
-    async def _watch(self, seconds: float) -> None:
-        """Until an own log wakes us, or another process seems to have written one."""
-        until = monotonic() + seconds
-        while not self._woken.is_set() and (left := until - monotonic()) > 0:
-            stamps = self._stamps.items()
-            if any(_changed(self.bus.folder, log) != stamp for log, stamp in stamps):
-                return
-            await self._wait(min(left, LOOK_SECONDS))
-
     async def _wait(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
                 await self._woken.wait()
         except TimeoutError:
             pass
+
+
+async def _watch(folder: Path, store: SqliteStore) -> None:
+    """Wakes the readers of a log that another process seems to have written."""
+    seen = _changed(folder, store.log_name)
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        now = _changed(folder, store.log_name)
+        if now != seen:
+            seen = now
+            store.wake()
 
 
 def _changed(folder: Path, log: str) -> tuple[int, int]:

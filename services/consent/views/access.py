@@ -1,8 +1,9 @@
 """May this agency see this class of record of this student for this purpose now?"""
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from datetime import date
-from typing import Any, Literal, NamedTuple
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from libs.common.messages import Recorded, View
 from libs.common.shapes import Projection
@@ -23,6 +24,10 @@ from services.consent.views.students import Pupil
 
 ENDED_MAX = 5
 """Ended permissions remembered per student and recipient, so that a no can say why."""
+VALUES_MAX = 4_096
+"""Dates, and sets of classes and purposes, of which one copy is kept for all."""
+
+T = TypeVar("T", bound=Hashable)
 
 
 class Live(View):
@@ -142,15 +147,25 @@ def _fold(access: Access | None, entry: Recorded[Any], _: str) -> Access | None:
             return _ended(access, event.grant, "expired")
 
 
+def _same(value: T) -> T:
+    """Of equal values the first: permissions are many, and what they can say is little."""
+    return _first(value)  # type: ignore[return-value]  # it is equal, and of the same kind
+
+
+@lru_cache(VALUES_MAX)
+def _first(value: Hashable) -> Hashable:
+    return value
+
+
 def _live(event: ConsentGranted | ConsentNarrowed, position: str) -> Live:
-    return Live(
+    return Live.model_construct(
         grant=event.grant,
         version=event.version,
         holder=event.terms.holder,
-        classes=event.terms.classes,
-        purposes=event.terms.purposes,
-        starts=event.terms.starts,
-        until=event.terms.until,
+        classes=_same(event.terms.classes),
+        purposes=_same(event.terms.purposes),
+        starts=_same(event.terms.starts),
+        until=_same(event.terms.until),
         own=event.signer == own_name(event.student),
         position=position,
     )
@@ -160,7 +175,7 @@ def _with(access: Access | None, student: str, recipient: str, live: Live) -> Ac
     """Latest `until` first, then the smallest id: of several, the first that holds answers."""
     others = [other for other in access.grants if other.grant != live.grant] if access else []
     grants = sorted([*others, live], key=_order)
-    return Access(student=student, recipient=recipient, grants=_bounded(grants))
+    return Access.model_construct(student=student, recipient=recipient, grants=_bounded(grants))
 
 
 def _order(live: Live) -> tuple[int, str]:
