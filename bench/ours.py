@@ -18,7 +18,7 @@ from libs.common.clock import SystemClock
 from libs.common.handle import Handler
 from libs.common.personal import KeyClass
 from libs.common.ports import SHARDS, Documents, EventStore, Put
-from libs.common.project import Generation, project
+from libs.common.project import Generation, build
 from libs.common.replay import commits
 from libs.common.sealing import Keyring
 from libs.common.verify import verify
@@ -102,7 +102,7 @@ async def rebuild(folder: Path, size: int, log: Path) -> Figures:
         targets = await heads(bus, [LOG])
         generation = Generation.of(latest, "latest_v1_g1")
         began = perf_counter()
-        folding = asyncio.create_task(project(bus, documents, "bench", [generation]))
+        folding = asyncio.create_task(build(bus, documents, "bench", [generation]))
         while not generation.standing.reached(targets):
             await asyncio.sleep(LOOK_SECONDS)
             if folding.done():

@@ -35,6 +35,14 @@ DOCUMENTS_CACHED_MAX = 5_000
 """Decoded documents of one generation kept in memory while folding live."""
 RACES_MAX = 20
 REBUILD_BATCH_MAX = 5_000
+REBUILD_COMMITS_MAX = 200_000
+"""Folded before documents are written, once each; what is not written is folded again."""
+REBUILD_DOCUMENTS_MAX = 60_000
+"""Decoded documents kept in memory while building anew."""
+PENDING_SECONDS = 0.05
+"""Nothing to read for so long, and what was folded is written."""
+PUTS_MAX = 5_000
+"""Documents written at once."""
 
 
 @dataclass(eq=False)
@@ -171,17 +179,25 @@ class _Work:
         return changed
 
 
+async def _taken(
+    generations: Sequence[Generation[Any]], documents: Documents, batch: Sequence[Delivery]
+) -> list[_Work]:
+    """What there is to do with a batch; the cursors have moved in memory."""
+    works = [_Work(generation) for generation in generations]
+    for work in works:
+        for delivery in batch:
+            work.take(delivery)
+        await parking.set_aside(documents, work.generation.parking, work.aside)
+    return works
+
+
 async def fold_batch(
     generations: Sequence[Generation[Any]], documents: Documents, batch: Sequence[Delivery]
 ) -> None:
     """Folds what follows each generation's cursors and makes the documents durable, in one write.
     The cursors have moved in memory only. A document that another process wrote meanwhile is read
     and folded anew."""
-    works = [_Work(generation) for generation in generations]
-    for work in works:
-        for delivery in batch:
-            work.take(delivery)
-        await parking.set_aside(documents, work.generation.parking, work.aside)
+    works = await _taken(generations, documents, batch)
     for _ in range(RACES_MAX):
         for work in works:
             await work.generation.read(documents, work.wanted)
@@ -205,12 +221,63 @@ async def fold_batch(
     raise StoreAway("documents are fought over")
 
 
+@dataclass(eq=False)
+class _Window:
+    """Many batches are folded before any of their documents is written: who builds anew writes a
+    document once for all of them."""
+
+    generations: Sequence[Generation[Any]]
+    commits: int = 0
+    changed: dict[tuple[str, str], Slot[Any]] = field(default_factory=dict)
+
+    def full(self) -> bool:
+        """Also where something is missing: who heals that may read the stored cursors again."""
+        return (
+            self.commits >= REBUILD_COMMITS_MAX
+            or len(self.changed) >= REBUILD_DOCUMENTS_MAX
+            or any(generation.standing.gaps for generation in self.generations)
+        )
+
+    async def fold(self, documents: Documents, batch: Sequence[Delivery]) -> None:
+        """The cursors have moved in memory only."""
+        for work in await _taken(self.generations, documents, batch):
+            await work.generation.read(documents, work.wanted)
+            kind = work.generation.kind
+            self.changed.update(((kind, key), slot) for key, slot in work.fold().items())
+        self.commits += len(batch)
+
+    async def written(self, documents: Documents) -> bool:
+        """Whether all of it was; False: another process wrote some of these documents."""
+        rows = [
+            (kind, key, slot)
+            for (kind, key), slot in self.changed.items()
+            if slot.rev or slot.was  # what never was needs no tombstone
+        ]
+        self.changed, self.commits = {}, 0
+        for start in range(0, len(rows), PUTS_MAX):
+            part = rows[start : start + PUTS_MAX]
+            puts = [Put(kind, key, slot.doc, slot.rev) for kind, key, slot in part]
+            if not all(await documents.put(puts)):
+                return False
+            for _, _, slot in part:
+                slot.rev += 1
+        return True
+
+
+async def build(
+    bus: Bus, documents: Documents, group: str, generations: Sequence[Generation[Any]]
+) -> None:
+    """As `project`, for generations that nobody reads yet and that have much before them."""
+    await project(bus, documents, group, generations, REBUILD_BATCH_MAX, _Window(generations))
+
+
 async def project(
     bus: Bus,
     documents: Documents,
     group: str,
     generations: Sequence[Generation[Any]],
     batch_max: int = BATCH_MAX,
+    window: _Window | None = None,
 ) -> None:
     """Keeps these generations folded, for ever. A supervised loop: raises when the store or the bus
     is away, and may be started again at any moment."""
@@ -226,25 +293,40 @@ async def project(
     async with bus.subscribe(logs, group) as feed:
         await resume(feed, standings)
         while True:
-            batch = await feed.batch(batch_max, WAIT_SECONDS)
+            pending = window is not None and window.commits > 0
+            batch = await feed.batch(batch_max, PENDING_SECONDS if pending else WAIT_SECONDS)
             if batch or any(standing.halted for standing in standings):
                 await parking.look(documents, parkings)
                 await _go_on(feed, generations)
             await healing.mend(feed, standings, not batch, documents)
-            if not batch:
+            if not batch and not pending:
                 continue
             traces = (trace_of(delivery.commit) for delivery in batch)
             with batch_span("project", traces, count=len(batch)):
-                await fold_batch(generations, documents, batch)
+                if window is None:
+                    await fold_batch(generations, documents, batch)
+                else:
+                    await window.fold(documents, batch)
+                    if batch and not window.full():
+                        continue
+            written = window is None or await window.written(documents)
             for generation in generations:
-                generation.trim()
+                generation.trim(REBUILD_DOCUMENTS_MAX if window else DOCUMENTS_CACHED_MAX)
                 halts = generation.standing.halted.values()
                 await parking.note_halts(documents, generation.parking, halts)
-            if not await store(documents, standings):
-                for standing in standings:
-                    await standing.load(documents)
-                await resume(feed, standings)  # they may stand further back than the feed
+            if not written or not await store(documents, standings):
+                await _begin_again(feed, documents, generations)
             await done(feed, standings, batch)
+
+
+async def _begin_again(
+    feed: Feed, documents: Documents, generations: Sequence[Generation[Any]]
+) -> None:
+    """Where what is stored says: it may be further back than the feed."""
+    for generation in generations:
+        generation.slots.clear()
+        await generation.standing.load(documents)
+    await resume(feed, [generation.standing for generation in generations])
 
 
 async def _go_on(feed: Feed, generations: Sequence[Generation[Any]]) -> None:

@@ -16,7 +16,7 @@ from libs.common.consume import NOWHERE, Halt, Standing
 from libs.common.errors import StoreAway
 from libs.common.messages import Position
 from libs.common.ports import Bus, Documents
-from libs.common.project import REBUILD_BATCH_MAX, Generation, project
+from libs.common.project import Generation, build
 from libs.common.shapes import Projection
 from libs.common.tending import Misused, Tended, found, tending
 from libs.common.upkeep import Rebuilt, RollBack
@@ -115,7 +115,7 @@ async def rebuilt(
     generation = await next_generation(documents, projection)
     targets = await heads(bus, projection.logs)
     group = f"{service}.{generation.kind}"
-    folding = asyncio.ensure_future(project(bus, documents, group, [generation], REBUILD_BATCH_MAX))
+    folding = asyncio.ensure_future(build(bus, documents, group, [generation]))
     try:
         await _caught_up(documents, generation, targets, folding, progress)
         alias = await read_alias(documents, projection.name)

@@ -10,12 +10,13 @@ from uuid import UUID
 
 import pytest
 
+from libs.common import project
 from libs.common.consume import CURSORS, store
 from libs.common.errors import Malformed
 from libs.common.handle import Ask
 from libs.common.messages import Recorded
 from libs.common.ports import Delivery, Documents, Put, Query
-from libs.common.project import Generation, fold_batch
+from libs.common.project import Generation, build, fold_batch
 from libs.common.replay import as_of, said, said_by
 from libs.common.service import Running
 from libs.common.shapes import Projection
@@ -79,6 +80,30 @@ async def test_rivals_over_the_same_documents_agree(doors: Doors) -> None:
 
     await asyncio.gather(*map(fold, rivals))
     assert await stored(doors, "tallies_v1_g1") == await replayed(doors)
+
+
+async def test_rivals_who_build_anew_agree(doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each holds back what it has folded, so that nearly every write loses against another's."""
+    running = await service(doors)
+    await strung(running, 200)
+    monkeypatch.setattr(project, "REBUILD_BATCH_MAX", 16)
+    monkeypatch.setattr(project, "REBUILD_COMMITS_MAX", 48)
+    rivals = [Generation.of(tallies, "tallies_v1_g7") for _ in range(3)]
+    ends = [await doors.store.head(shard) for shard in range(16)]
+    targets = [end.position for end in ends if end is not None]
+    building = [
+        asyncio.ensure_future(build(running.bus, doors.documents, "rivals", [rival]))
+        for rival in rivals
+    ]
+
+    async def built() -> bool:
+        assert not any(one.done() for one in building)
+        return all(rival.standing.reached(targets) for rival in rivals)
+
+    await until(built)
+    for one in building:
+        one.cancel()
+    assert await stored(doors, "tallies_v1_g7") == await replayed(doors)
 
 
 def _fragile(view: Tally | None, entry: Recorded[Any], key: str) -> Tally:

@@ -24,7 +24,7 @@ from libs.common.consume import Standing
 from libs.common.errors import StoreAway
 from libs.common.messages import Position
 from libs.common.ports import SHARDS, Bus, Documents, EventStore
-from libs.common.project import Generation, project
+from libs.common.project import Generation, build, project
 from libs.common.relay import Relay
 from libs.common.replay import as_of, said, said_by
 from libs.common.serving import read_directory
@@ -211,7 +211,11 @@ async def folded(
 ) -> None:
     """One process's work, up to the heads of now. Raises StoreAway as the projector does."""
     failing = FailingDocuments(documents, calls)
-    folding = [asyncio.ensure_future(project(bus, failing, group, generations, batch_max))]
+    if batch_max == max(BATCHES):  # as who builds anew, many batches between two writes
+        work = build(bus, failing, group, generations)
+    else:
+        work = project(bus, failing, group, generations, batch_max)
+    folding = [asyncio.ensure_future(work)]
     try:
         await _caught_up(bus, documents, generations, folding)
     finally:
