@@ -1,9 +1,11 @@
 """Question: what does one consent decision cost, beside asking another service over HTTP?"""
 
 import asyncio
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from time import perf_counter
+from typing import Any
+from uuid import UUID
 
 import uvicorn
 from starlette.applications import Starlette
@@ -15,8 +17,17 @@ from bench.figures import Figures, in_turns, measured, peak_megabytes
 from bench.question import Contender, Question, Row
 from deploy.engines.engines import free_port
 from libs.common.client import Client
-from services.consent.events import DISTRICT, Purpose, RecordClass
-from services.consent.views.access import Access, Allow, Live, access_key, may
+from libs.common.messages import Actor, Position, Recorded, Role
+from libs.common.ports import SHARDS
+from services.consent.events import (
+    DISTRICT,
+    ConsentGranted,
+    ConsentRevoked,
+    Purpose,
+    RecordClass,
+    Terms,
+)
+from services.consent.views.access import Access, Allow, access, access_key, may
 from services.consent.views.students import Pupil
 
 STUDENTS = 57_000
@@ -25,6 +36,8 @@ STRIDE = 7_919
 TODAY = date(2026, 3, 4)
 YEAR = timedelta(days=365)
 AGENCY = "agy_bench"
+WHO = Actor("usr_bench", Role.GUARDIAN, "family")
+AT = datetime(2025, 9, 1, tzinfo=UTC)
 CONNECTIONS = 32
 HOST = "127.0.0.1"
 GRANTS = (
@@ -36,32 +49,41 @@ QUESTIONS = (RecordClass.OUTCOME, RecordClass.REFERRAL, RecordClass.GRADES)
 """The last grant allows, an earlier one allows, none does: each a third of what is asked."""
 
 
-def _access(student: str) -> Access:
-    lives = tuple(
-        Live.model_validate(
-            {
-                "grant": f"gr_{number}",
-                "version": 1,
-                "holder": DISTRICT,
-                "classes": classes,
-                "purposes": (Purpose.REFERRAL, Purpose.TREATMENT),
-                "starts": TODAY - YEAR,
-                "until": TODAY + YEAR,
-                "own": False,
-                "situation": situation,
-                "position": f"consent:3:{number + 1}",
-            }
+def _access(student: str, number: int) -> Access:
+    """As the read model is folded: three answers of a family, the first taken back since."""
+    known: Access | None = None
+    for grant, (classes, situation) in enumerate(GRANTS):
+        terms = Terms(
+            holder=DISTRICT,
+            recipient=AGENCY,
+            classes=frozenset(classes),
+            purposes=frozenset({Purpose.REFERRAL, Purpose.TREATMENT}),
+            starts=TODAY - YEAR,
+            until=TODAY + YEAR,
         )
-        for number, (classes, situation) in enumerate(GRANTS)
-    )
-    return Access(student=student, recipient=AGENCY, grants=lives)
+        about: dict[str, Any] = {"student": student, "grant": f"gr_{student}_{grant}", "version": 1}
+        granted = ConsentGranted.model_construct(**about, signer="usr_bench", terms=terms)
+        known = access.fold(known, _recorded(granted, number), "")
+        if situation == "revoked":
+            revoked = ConsentRevoked.model_construct(**about, recipient=AGENCY)
+            known = access.fold(known, _recorded(revoked, number), "")
+    assert known is not None
+    return known
+
+
+def _recorded(event: ConsentGranted | ConsentRevoked, number: int) -> Recorded[Any]:
+    position = Position("consent", number % SHARDS, number)
+    return Recorded(event, AT, "", 1, position, WHO, UUID(int=number))
 
 
 async def decisions(_: Path, size: int) -> Figures:
     """Each with the reason of its no, or the grant, version and position of its yes."""
     students = [f"stu_{number}" for number in range(STUDENTS)]
     pupils = {student: Pupil(student=student, school="sch_bench") for student in students}
-    known = {access_key(student, AGENCY): _access(student) for student in students}
+    known = {
+        access_key(student, AGENCY): _access(student, number)
+        for number, student in enumerate(students)
+    }
     allowed, began = 0, perf_counter()
     for number in range(size):
         student = students[number * STRIDE % STUDENTS]
