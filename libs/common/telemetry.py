@@ -8,7 +8,6 @@ the trace's name (W3C traceparent) still travels in the record.
 import json
 import logging
 import re
-import secrets
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +16,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from libs.common.meters import instance
@@ -37,6 +37,7 @@ FLUSH_MS_MAX = 3_000
 EXPORT_MS = 1_000
 QUEUED_MAX = 8_192
 """Spans that wait to be sent; beyond it they are lost, and chains with them."""
+_NAMES = Random()  # noqa: S311 - a trace's name is no secret, and the system's are dear
 TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -107,7 +108,7 @@ def request_span(header: str | None, **attributes: Unpack[Allowed]) -> AbstractC
     else a new one, which has a name even where nothing is recorded."""
     parent = parsed(header)
     if _tracer is None and parent is None:
-        made = secrets.token_hex(24)
+        made = f"{_NAMES.getrandbits(192):048x}"
         return _carrying(f"00-{made[:32]}-{made[32:]}-00")
     return span("http", parent, **attributes)
 
