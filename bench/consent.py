@@ -137,4 +137,5 @@ question = Question(
         Row("B12", "decisions/s, against questions/s over one HTTP hop", "ours", 50,
             "one HTTP hop"),
     ),
+    quick_rounds=1,
 )  # fmt: skip

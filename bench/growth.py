@@ -22,4 +22,5 @@ question = Question(
         Curve("growth", "Commands a second as the log grows", "commits stored", "commands/s",
               {"ours, 64 callers, cold streams": {size: f"ours, {size}" for size in SIZES}}),
     ),
+    quick_rounds=1,
 )  # fmt: skip

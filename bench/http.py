@@ -69,4 +69,5 @@ question = Question(
         Row("B5", "requests/s: token, idempotency, problem documents, durable append; against the "
             "same application validating only", "ours", 0.6, "FastAPI, validating only"),
     ),
+    quick_rounds=1,
 )  # fmt: skip

@@ -121,4 +121,5 @@ question = Question(
             "trip", "visible", 2, "raw round trip", "p50_ms", at_most=True),
         Row("B10", "the same, p99 (ms)", "visible", 4, "raw round trip", "p99_ms", at_most=True),
     ),
+    quick_rounds=1,
 )  # fmt: skip

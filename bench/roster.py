@@ -87,4 +87,5 @@ question = Question(
         Row("roster", "students/s until all are durable in the log", "appended", 5_000),
         Row("roster", "students/s until all are visible in every read model", "visible", 3_000),
     ),
+    quick_rounds=1,
 )

@@ -22,4 +22,5 @@ question = Question(
             "eventsourcing, default",
         ),
     ),
+    quick_rounds=1,
 )

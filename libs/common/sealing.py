@@ -119,8 +119,10 @@ class Keyring:
         stored = await self._keys.ensure(wrapped)
         ours = True
         for key, found in stored.items():
-            self._hold(found.id, self._unwrapped(found.id, found.wrapped))
-            ours = ours and found.wrapped == wrapped[key]
+            taken = found.wrapped == wrapped[key]
+            opened = offers[key] if taken else self._unwrapped(found.id, found.wrapped)
+            self._hold(found.id, opened)
+            ours = ours and taken
         return ours
 
     async def prepare(self, subjects: Sequence[str], classes: Collection[KeyClass]) -> set[str]:
