@@ -6,6 +6,7 @@ What a service *is* stands in its `main.py` as one value; this page only runs it
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from libs.common.append import Appender
@@ -30,6 +31,7 @@ from libs.common.views import (
     kinds_of,
     live_generations,
     next_generation,
+    not_shown,
     read_alias,
 )
 
@@ -74,6 +76,9 @@ class Running:
     views: Views = field(init=False)
     memories: dict[str, InMemory[Any]] = field(default_factory=dict)
     generations: list[Generation[Any]] = field(default_factory=list)
+    beside: list[Generation[Any]] = field(default_factory=list)
+    """Those that only this build knows, while readers read an older build's: a group of its own
+    folds each, for members of another build would leave their shards out."""
     reacting: list[Reacting] = field(default_factory=list)
     built: bool = False
     timers: Timers = field(init=False)
@@ -130,6 +135,10 @@ class Running:
             self.generations = await live_generations(self.documents, projections)
             if not self.relayed:  # an embedded process has no rivals
                 self.views.here = {one.kind: one.standing for one in self.generations}
+            if self.relayed:
+                self.beside = await not_shown(self.documents, self.generations)
+            for generation in self.beside:
+                found[f"{name}.project.{generation.kind}"] = partial(self._fold, generation)
             found[f"{name}.project"] = self._project
             found[f"{name}.react"] = self._react
             found[f"{name}.timers"] = self._time
@@ -181,20 +190,22 @@ class Running:
         if not self.relayed:
             self.views.here[generation.kind] = generation.standing
 
-        async def fold() -> None:
-            group = f"{self.rooms.name}.{generation.kind}"
-            await project(self.bus, self.documents, group, [generation])
-
         async def flip() -> None:
             await flip_when_caught_up(self.documents, generation, targets, _pause)
 
-        return generation, fold, flip
+        return generation, partial(self._fold, generation), flip
+
+    async def _fold(self, generation: Generation[Any]) -> None:
+        """Alone, in a group of its own."""
+        group = f"{self.rooms.name}.{generation.kind}"
+        await project(self.bus, self.documents, group, [generation])
 
     async def _project(self) -> None:
         """Begins anew whenever readers read a generation that is not folded here yet."""
         group = f"{self.rooms.name}.views"
         while True:
-            folding = project(self.bus, self.documents, group, self.generations)
+            together = [one for one in self.generations if one not in self.beside]
+            folding = project(self.bus, self.documents, group, together)
             tasks = [asyncio.ensure_future(one) for one in (folding, self._moved())]
             try:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

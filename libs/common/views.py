@@ -112,6 +112,18 @@ async def live_generations(
     return found
 
 
+async def not_shown(
+    documents: Documents, generations: Sequence[Generation[Any]]
+) -> list[Generation[Any]]:
+    """Those that no alias names although there is one: readers read what another build has made."""
+    found = []
+    for generation in generations:
+        alias = await read_alias(documents, generation.projection.name)
+        if alias is not None and generation.kind not in (alias.live, alias.previous):
+            found.append(generation)
+    return found
+
+
 async def next_generation(documents: Documents, projection: Projection[V]) -> Generation[V]:
     """A generation beside all that were. Its number was never used, so that it starts from nothing,
     whatever a rebuild that ended half way has left. Raises LookupError before there is a first."""

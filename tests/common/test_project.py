@@ -347,3 +347,30 @@ async def test_what_readers_are_shown_is_there_to_be_asked(doors: Doors) -> None
     generation = Generation.of(tallies, "tallies_v1_g1")
     await flip_when_caught_up(doors.documents, generation, [], lambda: asyncio.sleep(0))
     assert (await Views(doors.documents).find(tallies, Query(order=("count",)))).items == ()
+
+
+async def test_a_view_that_only_this_build_knows_is_folded_in_a_group_of_its_own(
+    doors: Doors,
+) -> None:
+    """In the others' group the members of an older build would leave their shards out of it."""
+    first = await service(doors, relayed=True)
+    assert "beads.project.tallies_v1_g1" not in await first.loops(), "nobody reads anything yet"
+    running = await service(doors)
+    async with alive(running):
+        await strung(running)
+        await settled(running, doors.store)
+    newer = replace(ROOMS, projections=(replace(tallies, version=2),))
+    later = await service(doors, newer, relayed=True)
+    loops = await later.loops()
+    folding = asyncio.ensure_future(loops["beads.project.tallies_v2_g2"]())
+    building = asyncio.ensure_future(loops["beads.building"]())
+
+    async def shown() -> bool:
+        alias = await read_alias(doors.documents, "tallies")
+        return alias is not None and alias.live == "tallies_v2_g2"
+
+    await until(shown)
+    for task in (folding, building):
+        task.cancel()
+    await asyncio.gather(folding, building, return_exceptions=True)
+    assert await stored(doors, "tallies_v2_g2") == await stored(doors, "tallies_v1_g1")

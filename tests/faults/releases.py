@@ -56,6 +56,9 @@ SHAPES: Lines = {
     "services.referrals.decider.routing": [
         ("warm=command.warm,", "handover='warm' if command.warm else 'cold',")
     ],
+    "services.referrals.views.stories": [
+        ('name="stories",\n    version=1,', 'name="stories",\n    version=2,')
+    ],
     "services.referrals.views.queues": [("warm=event.warm,", "warm=event.handover == 'warm',")],
     "services.consent.events.consents": [
         ("from datetime import date\n", "from datetime import date\nfrom typing import ClassVar\n"),
@@ -76,7 +79,8 @@ SHAPES: Lines = {
     "services.consent.decider.no": [("            by=signer,\n", "            signer=signer,\n")],
     "services.consent.views.family": [("ConsentRevoked(by=by)", "ConsentRevoked(signer=by)")],
 }
-"""And `referral.sent` and `consent.revoked` come in a second shape, each with its step up."""
+"""And `referral.sent` and `consent.revoked` come in a second shape, each with its step up. Stories
+repeat what an event says, so they are told anew."""
 
 RELEASES: Mapping[str, Lines] = {"field": FIELD, "shapes": SHAPES}
 
