@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from tests.faults.supervisor import Program
 HOST = "127.0.0.1"
 LOOK_SECONDS = 0.05
 TRIES_MAX = 600
+OPERATION_SECONDS_MAX = 120.0
 DIRECTORY = b"""{"schools": [{"ref": "sch_1", "name": "One"}, {"ref": "sch_2", "name": "Two"}],
  "agencies": [{"ref": "agy_a", "name": "A", "services": ["counseling"]},
               {"ref": "agy_b", "name": "B", "services": ["counseling"]}],
@@ -174,6 +176,24 @@ def run_as(release: str, module: str) -> tuple[str, ...]:
     """Python's arguments for a module and its own, of this build or of a later release."""
     later = ("-m", "tests.faults.releases", release)
     return (*later, *module.split()) if release else ("-m", *module.split())
+
+
+async def operated(platform: Served, module: str, *words: str, code: int | None = 0) -> str:
+    """What an operator's command said. Fails unless it ends with `code`, None being any."""
+    settings = platform.programs[0].environ
+    process = await asyncio.create_subprocess_exec(
+        "env",
+        *(f"{name}={value}" for name, value in settings.items()),
+        sys.executable,
+        *run_as(platform.release, module),
+        *words,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(OPERATION_SECONDS_MAX):
+        told, _ = await process.communicate()
+    assert code is None or process.returncode == code, told.decode()
+    return told.decode()
 
 
 def embedded(data: Path) -> dict[str, str]:

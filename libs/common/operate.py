@@ -19,10 +19,12 @@ OPERATIONS: Mapping[str, Operation] = {
 """By the word on the command line."""
 
 
-async def operate(word: str, operator: Operator) -> int:
+async def operate(
+    word: str, operator: Operator, operations: Mapping[str, Operation] = OPERATIONS
+) -> int:
     """The exit code. Doors that do not open are told in a sentence."""
     try:
-        return await OPERATIONS[word](operator)
+        return await operations[word](operator)
     except (StoreAway, Taken, WrongFormat, OSError) as shut:
         operator.say(f"{word}: {shut}")
         return NOT_WELL

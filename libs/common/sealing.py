@@ -153,9 +153,9 @@ class Keyring:
             return event
         await self._fetch({sealed.key for sealed in fields.values()})
         opened = {
-            name: _plain_type(type(event), name).validate_python(_unseal(sealed, cipher))
+            name: _plain_type(type(event), name).validate_python(value)
             for name, sealed in fields.items()
-            if (cipher := self._cached(sealed.key)) is not None
+            if (value := self._unsealed(sealed)) is not ERASED
         }
         return event.model_copy(update=opened)
 
@@ -179,13 +179,22 @@ class Keyring:
                 return {name: self._open(inner, classes) for name, inner in value.items()}
             if classes is not None and sealed.key_class not in classes:
                 return value
-            cipher = self._cached(sealed.key)
-            if cipher is None:
-                return ERASED if classes is None else value
-            return _unseal(sealed, cipher)
+            opened = self._unsealed(sealed)
+            return value if opened is ERASED and classes is not None else opened
         if isinstance(value, list):
             return [self._open(inner, classes) for inner in value]
         return value
+
+    def _unsealed(self, sealed: Sealed) -> Any:
+        """ERASED for what no key opens: its own was destroyed, or it was lost with an older copy of
+        the keys and the student was given another one since."""
+        cipher = self._cached(sealed.key)
+        if cipher is None:
+            return ERASED
+        try:
+            return _unseal(sealed, cipher)
+        except InvalidTag:
+            return ERASED
 
     def _cached(self, ident: str) -> AESSIV | None:
         found = self._held.get(ident)

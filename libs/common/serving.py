@@ -9,7 +9,7 @@ import sys
 from collections import ChainMap
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from libs.common.adapters import open_bus, open_documents, open_keys, open_store
 from libs.common.application import application, check_routes, mount
 from libs.common.auth import Tokens
 from libs.common.clock import SteppedClock, clock_of
-from libs.common.console import Operator
+from libs.common.console import Operation, Operator
 from libs.common.directory import Directory
 from libs.common.errors import Unavailable
 from libs.common.http import Routes
@@ -45,13 +45,15 @@ ISSUER_KEY = "issuer.json"
 @dataclass(frozen=True)
 class Main:
     """What a service's `main.py` says: its rooms, its routes and their doors, and the loops that
-    only it has. `before` stands before every command that its policies ask."""
+    only it has. `before` stands before every command that its policies ask; `operations`: what an
+    operator may ask of it alone."""
 
     rooms: Callable[[Directory], Rooms]
     routes: Routes[Any]
     doors: Callable[[Running, Directory], Any]
     loops: Callable[[Any], Mapping[str, Loop]] = lambda _: {}
     before: Callable[[Running, Handle], Handle] = lambda _, handle: handle
+    operations: Mapping[str, Operation] = field(default_factory=dict)
 
 
 def read_directory(path: Path) -> Directory:
@@ -204,10 +206,11 @@ def start(
 ) -> None:
     """The process's main: an operation that is asked for by its word, or serving. Ends with a
     sentence when it was asked for nonsense."""
-    word = parts[0] if parts and parts[0] in OPERATIONS else None
+    operations = {**OPERATIONS, **ChainMap(*(dict(main.operations) for main in mains))}
+    word = parts[0] if parts and parts[0] in operations else None
     try:
         if word is None and (unknown := set(parts) - set(PARTS)):
-            known = ", ".join((*PARTS, *OPERATIONS))
+            known = ", ".join((*PARTS, *operations))
             raise BadSetting("arguments", f"{', '.join(sorted(unknown))}: not {known}")
         settings = embedded(Settings.of(name, defaults=defaults))
     except BadSetting as bad:
@@ -216,7 +219,8 @@ def start(
     if word is not None:
         directory = read_directory(settings.directory_file)
         rooms = [main.rooms(directory) for main in mains]
-        sys.exit(asyncio.run(operate(word, Operator(settings, rooms, parts[1:]))))
+        operator = Operator(settings, rooms, parts[1:])
+        sys.exit(asyncio.run(operate(word, operator, operations)))
     try:
         run(serve_all(settings, mains, parts or PARTS))
     except Unavailable as away:

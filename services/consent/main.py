@@ -8,7 +8,7 @@ from libs.common.serving import Main
 from services.consent.api import routes
 from services.consent.api.doors import Doors
 from services.consent.decider import consent
-from services.consent.erase import erasing, forgetting
+from services.consent.erase import erasing, forget, forgetting
 from services.consent.imports.record import imports
 from services.consent.imports.taking import Imports
 from services.consent.policy import due, policies
@@ -49,4 +49,4 @@ def loops(opened: Doors) -> Mapping[str, Loop]:
     return {"consent.imports": opened.imports.run}
 
 
-main = Main(rooms, routes, doors, loops, forgetting)
+main = Main(rooms, routes, doors, loops, forgetting, {"forget": forget})

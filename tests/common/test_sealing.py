@@ -14,7 +14,7 @@ from libs.common.errors import Forgotten
 from libs.common.messages import Command, Event, Identity, Message, Notes, Record
 from libs.common.personal import KeyClass, Sealed
 from libs.common.ports import Keys
-from libs.common.sealing import Keyring, plain, read_kek
+from libs.common.sealing import ERASED, Keyring, plain, read_kek
 
 KEK = b"k" * 64
 
@@ -172,3 +172,15 @@ def test_a_mark_that_would_be_overlooked_is_a_mistake_at_import() -> None:
 
         class Sloppy(Command):
             remark: Notes[str] | None = None
+
+
+async def test_what_a_lost_key_had_sealed_reads_as_erased(tmp_path: Path) -> None:
+    """An older copy of the keys was put back, and the student has another key by now."""
+    async with open_keys(f"sqlite://{tmp_path / 'lost'}") as lost:
+        command = await sealed_ana(Keyring(lost, KEK))
+    async with open_keys(f"sqlite://{tmp_path / 'older'}") as older:
+        ring = Keyring(older, KEK)
+        assert (await sealed_ana(ring)).names != command.names
+        told = GuestWelcomed(names=command.names)
+        assert await ring.opened(command.asked()["names"]) == ERASED
+        assert await ring.opened_event(told, {KeyClass.IDENTITY}) == told

@@ -1,13 +1,15 @@
 """A student is erased: the keys are gone, the history is not, and no name was ever on the disk."""
 
+import shutil
 from hashlib import sha256
 from pathlib import Path
 
+from libs.common.adapters import open_keys
 from libs.common.ports import SHARDS, EventStore
 from libs.common.verify import verify
 from tests.canary import CANARIES, scan
 from tests.common.doors import until
-from tests.serving import Served, logs, served
+from tests.serving import Served, logs, operated, served
 from tests.stories.people import (
     CLOCK,
     INTAKE,
@@ -84,6 +86,33 @@ async def _erased(platform: Served, student: str) -> None:
     alone = await platform.surely(REGISTRAR, "POST", path, order, "alone-00001")
     assert (alone.status, alone.body["code"]) == (409, "same-person")
     await said(platform, SECOND_REGISTRAR, path, order, "erase-00001")
+
+
+async def test_whom_an_older_copy_of_the_keys_brings_back_is_forgotten_by_command(
+    tmp_path: Path,
+) -> None:
+    keys, copy = tmp_path / "data" / "keys.db", tmp_path / "older-keys.db"
+    async with served(tmp_path, **CLOCK) as platform:
+        student = await enrolled(platform)
+        await platform.stop()
+        shutil.copy(keys, copy)
+        await platform.start()
+        await _erased(platform, student)
+
+        async def gone() -> bool:
+            return not await _found(platform)
+
+        await until(gone)
+        await platform.stop()
+        shutil.copy(copy, keys)
+        said_so = await operated(platform, "services.consent", "forget")
+        assert said_so.startswith("consent: 1 students erased, "), said_so
+        assert not said_so.endswith(", 0 of their keys now\n")
+        assert (await operated(platform, "services.consent", "forget")).endswith(
+            ", 0 of their keys now\n"
+        )
+    async with open_keys(f"sqlite://{tmp_path / 'data'}") as opened:
+        assert (await opened.held([student]))[student] is None
 
 
 async def test_a_planted_leak_is_found_where_the_platform_writes(tmp_path: Path) -> None:

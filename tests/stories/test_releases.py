@@ -1,14 +1,12 @@
 """Two releases take turns over one log: what the older one cannot read it does not pass over."""
 
-import asyncio
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from libs.common.client import Reply
 from tests.common.doors import until
-from tests.serving import SERVICES, Served, logs, run_as
+from tests.serving import SERVICES, Served, logs, operated
 from tests.stories.people import (
     CLOCK,
     INTAKE,
@@ -24,7 +22,6 @@ from tests.stories.people import (
     said,
 )
 
-REBUILD_SECONDS_MAX = 120.0
 OLD = ""
 """This build."""
 
@@ -126,17 +123,8 @@ async def _all_there_after_a_rebuild(platform: Served, student: str, referral: s
     """What stood still goes on by itself: the referral is held although the old release was there
     when the mother's word came."""
     await platform.stop()
-    settings = platform.programs[0].environ
-    rebuilding = await asyncio.create_subprocess_exec(
-        "env",
-        *(f"{name}={value}" for name, value in settings.items()),
-        sys.executable,
-        *run_as("shapes", "services.consent"),
-        "rebuild",
-        "family",
-    )
-    async with asyncio.timeout(REBUILD_SECONDS_MAX):
-        assert await rebuilding.wait() == 0
+    platform.release = "shapes"
+    await operated(platform, "services.consent", "rebuild", "family")
     platform.started_path = "/health/ready"
     await _restarted(platform, "shapes")
     assert await _situations(platform, student) == {"ended"}
