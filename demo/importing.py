@@ -26,9 +26,10 @@ async def imported(
     place = f"{path}/{reply.body['reference']}"
     while True:
         page: dict[str, Any] = (await callers.ask(who, "consent", "GET", place)).body
-        progress(page["done"], page["students"])
-        if page["phase"] == "finished":
-            return page
+        if page["report"]:  # else it is another process that has taken it
+            progress(page["done"], page["students"])
+            if page["phase"] == "finished":
+                return page
         if page["phase"] == "stopped":
             raise Unexpected("the import stopped half way")
         await asyncio.sleep(POLL_SECONDS)

@@ -25,7 +25,7 @@ from services.consent.imports import asking, taking
 from services.consent.imports.progress import OUTCOMES
 from services.consent.imports.record import FinishImport, StartImport, imports
 from services.consent.imports.taking import NotTaken
-from tests.consent.desk import Desk, desk
+from tests.consent.desk import DIRECTORY, Desk, desk
 from tests.consent.zips import Zip, adult_row, district, newer, student_row
 
 given = Scenario(imports)
@@ -325,3 +325,15 @@ async def test_the_outcome_is_told_by_a_process_that_did_not_run_it(tmp_path: Pa
 
 async def test_a_student_who_was_never_there_is_unknown(at: Desk) -> None:
     assert await at.state("s0") == Unknown()
+
+
+async def test_a_process_that_has_not_taken_an_import_does_not_call_it_stopped(
+    at: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "TRIES_MAX", 2)
+    at.store.rows_left = 10
+    begun = await at.send(TWENTY)
+    other = taking.Imports(at.running, DIRECTORY)
+    assert (await other.page(begun.reference)).phase == "stopped", "there is no other process"
+    at.running.relayed = True
+    assert (await other.page(begun.reference)).phase == "elsewhere"

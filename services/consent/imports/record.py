@@ -43,7 +43,8 @@ class Finished(State):
 
 
 Import = Unstarted | Started | Finished
-Phase = Literal["checking", "running", "stopped", "finished"]
+Phase = Literal["checking", "running", "elsewhere", "stopped", "finished"]
+"""elsewhere: it began, and this process does not know how far it is; the one that took it does."""
 
 
 def decide(state: Import, command: StartImport | FinishImport) -> list[ImportEvent]:

@@ -25,6 +25,7 @@ from services.consent.imports.progress import ImportPage, Progress, mode_of
 from services.consent.imports.record import (
     Finished,
     FinishImport,
+    Phase,
     Started,
     StartImport,
     Unstarted,
@@ -91,7 +92,8 @@ class Imports:
             case Finished(counts=counts):
                 return ImportPage(reference=reference, phase="finished", counts=counts)
             case Started():
-                return ImportPage(reference=reference, phase="stopped")
+                phase: Phase = "elsewhere" if self.running.relayed else "stopped"
+                return ImportPage(reference=reference, phase=phase)
             case _:
                 raise Missing
 
