@@ -239,8 +239,8 @@ async def _ready(server: Server, beside: Client, people: District) -> Load:
 
 
 def _callers(client: Client) -> Callers:
-    place = Place(client)
-    return Callers({"all": place, "consent": place}, Place(client, "/issuer"))
+    place = Place([client])
+    return Callers({"all": place, "consent": place}, Place([client], "/issuer"))
 
 
 question = Question(

@@ -46,6 +46,7 @@ class Wanted:
     referred: int
     version: roster.Version
     files: Files
+    apart: int = 0
 
 
 @dataclass(eq=False)
@@ -159,7 +160,7 @@ class Demo:
 async def run(wanted: Wanted, console: Console) -> None:
     """The platform starts while the people are invented."""
     watch, files = Watch(), wanted.files
-    engines = engines_of(files)
+    engines = engines_of(files, wanted.apart)
     emptied(files)
     directory = partners.directory(schools())
     partners.write(directory, files.directory)
@@ -192,9 +193,10 @@ def main() -> None:
     parser.add_argument("--roster", choices=("1.1", "1.2"), default="1.2", help="OneRoster")
     parser.add_argument("--data", type=Path, default=Files.data, help="emptied at the start")
     parser.add_argument("--beside", type=Path, default=Files.beside, help="roster, key and log")
+    parser.add_argument("--apart", type=int, default=0, help="processes of each part, on servers")
     asked = parser.parse_args()
     files = Files(asked.data, asked.beside)
-    wanted = Wanted(asked.students, asked.referred, asked.roster, files)
+    wanted = Wanted(asked.students, asked.referred, asked.roster, files, asked.apart)
     try:
         run_loop(run(wanted, Console()))
     except* (Broken, Fork, Gone, Laggard, NotOurs, NotWhole, Unexpected) as wrong:

@@ -1,8 +1,9 @@
 """Sends requests as the people of the district: one token each, the same key on every retry."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from demo.asks import Who
@@ -21,15 +22,18 @@ class Gone(Exception):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a service answers: a client, and what its paths begin with."""
+    """Where a service answers: a client for each of its processes, which take turns, and what its
+    paths begin with."""
 
-    client: Client
+    clients: Sequence[Client]
     prefix: str = ""
+    _turns: Iterator[int] = field(default_factory=count)
 
     async def request(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> Reply:
-        return await self.client.request(method, f"{self.prefix}{path}", body, headers)
+        client = self.clients[next(self._turns) % len(self.clients)]
+        return await client.request(method, f"{self.prefix}{path}", body, headers)
 
 
 @dataclass(eq=False)

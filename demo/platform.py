@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from time import monotonic, time_ns
 from demo.callers import Callers, Gone, Place
 from demo.stepping import Steps
 from libs.common.client import Client
+from libs.common.service import PARTS
 from libs.common.settings import Settings
 
 HOST = "127.0.0.1"
@@ -30,6 +31,8 @@ STOP_SECONDS_MAX = 40.0
 LOG_LINES_SHOWN = 15
 MARKER = ".alliance-demo"
 SERVICES = ("consent", "referrals")
+PREFIX = "alliance"
+"""Every service's own default."""
 DIE_WITH_PARENT = 1
 """Linux: PR_SET_PDEATHSIG."""
 
@@ -40,11 +43,13 @@ class NotOurs(Exception):
 
 @dataclass(frozen=True)
 class Engines:
-    """Where logs, views and keys lie, and what carries the news; `prefix` begins every name."""
+    """Where logs, views and keys lie, and what carries the news; `prefix` begins every name. With
+    `apart` each part of a service runs in so many processes of its own."""
 
     store_url: str
     bus_url: str
     prefix: str
+    apart: int = 0
 
     @property
     def embedded(self) -> bool:
@@ -83,15 +88,19 @@ class Platform:
     processes: list[Process] = field(default_factory=list)
 
 
-def engines_of(files: Files) -> Engines:
-    """STORE_URL and BUS_URL, when both name a server; else everything in `files.data`."""
+def engines_of(files: Files, apart: int = 0) -> Engines:
+    """STORE_URL and BUS_URL, when both name a server, under PREFIX or a new one; else everything in
+    `files.data`."""
     found = Settings.of("demo")
     if found.store_url.startswith("sqlite:") and found.bus_url.startswith("sqlite:"):
+        if apart:
+            raise NotOurs("parts run apart on servers only: set STORE_URL and BUS_URL")
         folder = f"sqlite://{files.data}"
-        return Engines(folder, folder, "alliance")
+        return Engines(folder, folder, PREFIX)
     if found.store_url.startswith("sqlite:") or found.bus_url.startswith("sqlite:"):
         raise NotOurs("set both STORE_URL and BUS_URL, or neither")
-    return Engines(found.store_url, found.bus_url, f"demo{time_ns() // 1_000_000}")
+    prefix = found.prefix if found.prefix != PREFIX else f"demo{time_ns() // 1_000_000}"
+    return Engines(found.store_url, found.bus_url, prefix, apart)
 
 
 def emptied(files: Files) -> None:
@@ -107,29 +116,45 @@ def emptied(files: Files) -> None:
 
 @asynccontextmanager
 async def started(engines: Engines, files: Files, start: str) -> AsyncIterator[Platform]:
-    """The platform, ready; `start` is where its clock begins. It ends with the block."""
-    modules = [f"services.{name}" for name in SERVICES]
-    ports = _free_ports(len(modules))
-    issuer = f"http://{HOST}:{ports[0]}/issuer"
+    """The platform, ready; `start` is where its clock begins. It ends with the block. Every service
+    is one process, or `engines.apart` of each of its parts."""
+    wanted = _programs(engines.apart)
+    ports = dict(zip(wanted, _free_ports(len(wanted)), strict=True))
+    issuer = f"http://{HOST}:{next(iter(ports.values()))}/issuer"
     async with AsyncExitStack() as stack:
         log = stack.enter_context(files.log.open("wb"))
-        clients = [
-            await stack.enter_async_context(Client(HOST, port, CONNECTIONS)) for port in ports
-        ]
-        processes = []
-        for module, port, client in zip(modules, ports, clients, strict=True):
-            settings = _settings(engines, files, start, port, issuer)
-            process = await _spawned(module, settings, log.fileno())
-            stack.push_async_callback(_stopped, process)
-            processes.append(process)
-            await _ready(client, process, files.log)
-        places = [Place(client) for client in clients]
-        by_service = {
-            name: places[min(number, len(places) - 1)] for number, name in enumerate(SERVICES)
+        clients = {
+            name: await stack.enter_async_context(Client(HOST, port, CONNECTIONS))
+            for name, port in ports.items()
         }
-        by_process = dict(zip(modules, places, strict=True))
-        callers = Callers(by_service, Place(clients[0], "/issuer"))
-        yield Platform(engines, callers, Steps(by_process), processes)
+        processes = {}
+        for name, words in wanted.items():
+            settings = _settings(engines, files, start, ports[name], issuer)
+            processes[name] = await _spawned(words, settings, log.fileno())
+            stack.push_async_callback(_stopped, processes[name])
+            if not engines.apart:
+                await _ready(clients[name], processes[name], files.log)
+        for name, process in processes.items():
+            await _ready(clients[name], process, files.log)
+        asked = {
+            service: Place([clients[name] for name in wanted if name.startswith(f"{service}-api")])
+            for service in SERVICES
+        }
+        by_process = {name: Place([client]) for name, client in clients.items()}
+        callers = Callers(asked, Place([next(iter(clients.values()))], "/issuer"))
+        yield Platform(engines, callers, Steps(by_process), list(processes.values()))
+
+
+def _programs(apart: int) -> dict[str, tuple[str, ...]]:
+    """Name -> a module and the parts that it is to run; who answers is called `<service>-api`."""
+    if not apart:
+        return {f"{service}-api": (f"services.{service}",) for service in SERVICES}
+    return {
+        f"{service}-{part}-{number}": (f"services.{service}", part)
+        for service in SERVICES
+        for part in PARTS
+        for number in range(1, apart + 1)
+    }
 
 
 def _settings(
@@ -153,7 +178,7 @@ def _settings(
     }
 
 
-async def _spawned(module: str, settings: Mapping[str, str], log: int) -> Process:
+async def _spawned(words: Sequence[str], settings: Mapping[str, str], log: int) -> Process:
     """`env` adds to what this process was started with."""
     said = [f"{name}={value}" for name, value in settings.items()]
     return await asyncio.create_subprocess_exec(
@@ -161,7 +186,7 @@ async def _spawned(module: str, settings: Mapping[str, str], log: int) -> Proces
         *said,
         sys.executable,
         "-m",
-        module,
+        *words,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=log,
         stderr=log,

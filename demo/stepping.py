@@ -64,7 +64,9 @@ class Steps:
 
 
 def behind(told: Mapping[str, Mapping[str, Any]], heads: Mapping[str, int], now: str) -> str:
-    """The first that is not where it should be; empty when all are."""
+    """The first that is not where it should be; empty when all are. What processes that project
+    read, they read between them: of a reader who stands in several, the furthest counts."""
+    together = _together(told)
     for name, status in told.items():
         if status["now"] != now:
             return f"{name}: its clock"
@@ -73,10 +75,21 @@ def behind(told: Mapping[str, Mapping[str, Any]], heads: Mapping[str, int], now:
         if status["waiting"]:
             return f"{name}: commands under way"
         for reader, cursors in status["cursors"].items():
-            late = _late(status["logs"][reader], cursors, heads)
+            shared = together[reader] if status["sweeps"] else cursors
+            late = _late(status["logs"][reader], shared, heads)
             if late:
                 return f"{name}: {reader} at {late}"
     return ""
+
+
+def _together(told: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for status in told.values():
+        for reader, cursors in status["cursors"].items() if status["sweeps"] else ():
+            known = found.setdefault(reader, {})
+            for end, seq in cursors.items():
+                known[end] = max(seq, known.get(end, 0))
+    return found
 
 
 def _late(logs: Collection[str], cursors: Mapping[str, int], heads: Mapping[str, int]) -> str:

@@ -48,3 +48,12 @@ def test_a_reader_short_of_a_log_it_hears_is_named() -> None:
 def test_a_reader_need_not_hear_every_log() -> None:
     heads = HEADS | {"referrals:0": 3}
     assert behind(told(), heads, NOW) == "services: referrals.hold at referrals:0"
+
+
+def test_two_processes_that_share_their_reading_are_where_the_further_one_is() -> None:
+    one = told(cursors={"consent.family_v1_g1": {"consent:3": 7}, "referrals.hold": {}})
+    other = told(cursors={"consent.family_v1_g1": {}, "referrals.hold": dict(HEADS)})
+    assert behind({"one": one["services"], "other": other["services"]}, HEADS, NOW) == ""
+    short = other["services"] | {"sweeps": False}
+    found = behind({"one": one["services"], "other": short}, HEADS, NOW)
+    assert found == "one: referrals.hold at consent:3"

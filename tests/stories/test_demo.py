@@ -12,7 +12,7 @@ STUDENTS, REFERRED = "600", "30"
 SECONDS_MAX = 600.0
 
 
-async def played(folder: Path, **settings: str) -> dict[str, Any]:
+async def played(folder: Path, apart: int = 0, **settings: str) -> dict[str, Any]:
     """The figures of a demo in a process of its own, as a new user starts it."""
     process = await asyncio.create_subprocess_exec(
         "env",
@@ -28,6 +28,8 @@ async def played(folder: Path, **settings: str) -> dict[str, Any]:
         str(folder / "data"),
         "--beside",
         str(folder / "beside"),
+        "--apart",
+        str(apart),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -45,8 +47,9 @@ async def test_a_seeded_year_gives_the_same_figures_twice(tmp_path: Path) -> Non
 
 
 @pytest.mark.engines
-async def test_real_engines_give_the_figures_of_the_embedded_run(
+async def test_real_engines_and_two_of_each_part_give_the_figures_of_the_embedded_run(
     tmp_path: Path, kafka: str, mongo: str
 ) -> None:
-    real = await played(tmp_path / "real", STORE_URL=mongo, BUS_URL=kafka)
-    assert real == await played(tmp_path / "embedded")
+    wanted = await played(tmp_path / "embedded")
+    assert await played(tmp_path / "real", STORE_URL=mongo, BUS_URL=kafka) == wanted
+    assert await played(tmp_path / "apart", 2, STORE_URL=mongo, BUS_URL=kafka) == wanted
