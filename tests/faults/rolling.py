@@ -133,6 +133,7 @@ async def rolled(
         **report.figures,
         "answers passed on": answers,
         "sent elsewhere": elsewhere,
+        "reads told to wait": told_to_wait(read(deployment.history)),
         "under way at a stop": rolling.met,
         "longest stop ms": int(rolling.longest_seconds * 1_000),
     }
@@ -179,17 +180,31 @@ def _missed(deployment: Deployment, form: Form, rolling: Rolling) -> Iterator[Fi
 
 def _noticed(deployment: Deployment) -> Iterator[Finding]:
     """What callers must not notice: by the gateway's count, and by their own history."""
-    for service, balancer in deployment.balancers.items():
-        yield from failed(service, balancer.told)
-    yield from unanswered(read(deployment.history))
+    operations = read(deployment.history)
+    waits = told_to_wait(operations)
+    told = sum((balancer.told for balancer in deployment.balancers.values()), Counter[str]())
+    told["GET 503"] -= waits
+    yield from failed(+told)
+    yield from unanswered(operations)
 
 
-def failed(service: str, told: Mapping[str, int]) -> Iterator[Finding]:
+def told_to_wait(operations: Sequence[Operation]) -> int:
+    """How often a reader who had asked to see a position was told to come again for it: what the
+    view has not reached within two seconds is no failure."""
+    return sum(
+        attempt.heard.code == "behind" and attempt.heard.retry_after
+        for operation in operations
+        if operation.at_least is not None
+        for attempt in operation.attempts
+    )
+
+
+def failed(told: Mapping[str, int]) -> Iterator[Finding]:
     for what, times in sorted(told.items()):
         method, _, status = what.partition(" ")
         bad = method == "GET" and status >= "500"
         if bad or what in ("lost", "nobody ready"):
-            yield Finding("noticed", f"{service}: {what}, {times} times")
+            yield Finding("noticed", f"{what}, {times} times")
 
 
 def unanswered(operations: Sequence[Operation]) -> Iterator[Finding]:

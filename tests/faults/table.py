@@ -12,6 +12,7 @@ from typing import NamedTuple
 from tests.faults.away import kafka_away, network, store_away
 from tests.faults.brokers import three_brokers, three_relays
 from tests.faults.deployment import Progress
+from tests.faults.drill import drilled
 from tests.faults.fuzzing import on_engines_troubled, on_sqlite_fuzzed
 from tests.faults.kills import Sensitivity, on_engines_killed, on_sqlite_killed
 from tests.faults.mixed import two_releases
@@ -104,6 +105,13 @@ RUNS: dict[str, Entry] = {
         two_releases,
         partial(two_releases, clients=ROLLED_SHORT.clients),
         5,
+        engines=True,
+    ),
+    "drill": Entry(
+        "a district of 2,000 students copied, lost and put back, on SQLite and on real engines",
+        drilled,
+        partial(drilled, students=600, referred=30),
+        4,
         engines=True,
     ),
     "two-processes": Entry(
