@@ -97,6 +97,8 @@ class Handler(Generic[S, C, E]):
     decider: Decider[S, C, E]
     appender: Appender
     keyring: Keyring
+    shared: bool = False
+    """Other processes write to the same streams, so what is cached here may be old."""
     _known: "OrderedDict[str, Known[S]]" = field(default_factory=OrderedDict)
     _queues: dict[str, "_Queue"] = field(default_factory=dict)
     _flights: dict[UUID, tuple[Ask[C], "asyncio.Task[Answer]"]] = field(default_factory=dict)
@@ -118,6 +120,13 @@ class Handler(Generic[S, C, E]):
         """The stream's state as this process knows it; read from the log when it is not cached."""
         found = self._known.get(stream)
         return found if found is not None else await self._read(stream)
+
+    async def newest(self, stream: str) -> Known[S]:
+        """As the log has it at this moment, whichever process wrote it: for what is shown, or kept
+        from somebody, without asking the rules."""
+        if not self.shared:
+            return await self.known(stream)
+        return await self._read(stream, self._known.get(stream))
 
     async def close(self) -> None:
         """Waits for every command that is under way."""

@@ -88,7 +88,7 @@ class Running:
         name = self.rooms.name
         self.appender = Appender(self.store, name, self.clock)
         self.handlers = {
-            decider.category: Handler(decider, self.appender, self.keyring)
+            decider.category: Handler(decider, self.appender, self.keyring, self.relayed)
             for decider in (*self.rooms.deciders, upkeep)
         }
         self.views = Views(self.documents)

@@ -32,7 +32,7 @@ def rooms(directory: Directory) -> Rooms:
 def doors(running: Running, directory: Directory) -> Doors:
     return Doors(
         handle=running.handle,
-        known=running.handlers[referrals.category].known,
+        known=running.handlers[referrals.category].newest,
         clock=running.clock,
         keyring=running.keyring,
         refs=running.refs,

@@ -374,3 +374,14 @@ async def test_a_view_that_only_this_build_knows_is_folded_in_a_group_of_its_own
         task.cancel()
     await asyncio.gather(folding, building, return_exceptions=True)
     assert await stored(doors, "tallies_v2_g2") == await stored(doors, "tallies_v1_g1")
+
+
+async def test_what_another_process_has_written_since_is_seen_by_who_asks_whose_it_is(
+    doors: Doors,
+) -> None:
+    one, other = [await service(doors, relayed=True) for _ in range(2)]
+    await one.handle(add(1, "red"))
+    handler = other.handlers["string"]
+    assert (await handler.newest("string/a")).version == 1
+    await one.handle(add(2, "blue"))
+    assert (await handler.newest("string/a")).state.colours == ("red", "blue")

@@ -67,10 +67,10 @@ def is_family(actor: Actor, student: str, guardians: Collection[str]) -> bool:
 
 async def check_yours(doors: Doors, actor: Actor, student: str) -> None:
     """Raises Missing for a student who is not there or not yours: family, school, district. A yes
-    may rest on the state that this process knows, a no is looked up in the view too."""
+    rests on the log, a no is looked up in the view too."""
     if actor.role not in FAMILY and is_district(doors, actor):
         return
-    state = (await doors.handler.known(stream_of(student))).state
+    state = (await doors.handler.newest(stream_of(student))).state
     if isinstance(state, Enrolled | Left):
         file = state.file
         if is_family(actor, student, file.guardians) or works_for(doors, actor, file.school):

@@ -87,7 +87,7 @@ class Imports:
         progress = self._known.get(reference)
         if progress is not None:
             return progress.page()
-        known = await self.running.handlers[imports.category].known(_stream(reference))
+        known = await self.running.handlers[imports.category].newest(_stream(reference))
         match known.state:
             case Finished(counts=counts):
                 return ImportPage(reference=reference, phase="finished", counts=counts)
@@ -156,7 +156,7 @@ class Imports:
     async def _finished(self, progress: Progress, wish: Wish) -> bool:
         """Whether this very request was carried out to its end before. Raises KeyReused."""
         stream = _stream(progress.reference)
-        known = await self.running.handlers[imports.category].known(stream)
+        known = await self.running.handlers[imports.category].newest(stream)
         if isinstance(known.state, Unstarted):
             return False
         await self.running.handle(self._started(progress, wish))
