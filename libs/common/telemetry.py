@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
@@ -142,10 +141,15 @@ def batch_span(
     but one, else a trace of its own with a link to each, up to a limit."""
     if _tracer is None:
         return _NOTHING
-    askers = list(islice(dict.fromkeys(filter(None, traces)), LINKS_MAX))
+    askers: dict[str, None] = {}
+    for trace in traces:  # a commit is looked into for its own: no further than is needed
+        if trace is not None:
+            askers[trace] = None
+        if len(askers) == LINKS_MAX:
+            break
     if len(askers) == 1:
-        return _recorded(_tracer, arrow, askers[0], (), attributes)
-    return _recorded(_tracer, arrow, None, askers, attributes)
+        return _recorded(_tracer, arrow, next(iter(askers)), (), attributes)
+    return _recorded(_tracer, arrow, None, [*askers], attributes)
 
 
 def note(**attributes: Unpack[Allowed]) -> None:
