@@ -3,9 +3,10 @@
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ class Served:
     started_path: str = "/health/ready"
     _tokens: dict[tuple[str, str, str], str] = field(default_factory=dict)
     _clients: list[Client] = field(default_factory=list)
+    _turns: Iterator[int] = field(default_factory=count)
     _seen: dict[str, dict[str, int]] = field(default_factory=dict)
 
     async def start(self) -> None:
@@ -148,10 +150,16 @@ class Served:
         return "referrals" if path.startswith(ours) or queues else "consent"
 
     def _place(self, service: str) -> int:
-        """Which process answers for that service: the first of its own."""
+        """Which process answers for that service: those that do take turns."""
         if len(self.modules) == 1:
             return 0
-        return [words.split()[0] for words in self.modules].index(f"services.{service}")
+        words = [module.split() for module in self.modules]
+        answering = [
+            place
+            for place, (module, *parts) in enumerate(words)
+            if module == f"services.{service}" and (not parts or "api" in parts)
+        ]
+        return answering[next(self._turns) % len(answering)]
 
     def _program(self, place: int) -> Program:
         data, client = self.folder / "data", self._clients[place]
