@@ -21,6 +21,7 @@ from demo.asks import Who, crews
 from demo.callers import Callers, Place
 from demo.district import District, district
 from demo.importing import imported, references
+from demo.play import Unexpected
 from demo.schools import schools
 from deploy.engines.engines import free_port
 from libs.common.client import Client, Reply
@@ -230,12 +231,24 @@ async def _ready(server: Server, beside: Client, people: District) -> Load:
     """The roster is in; who stands for each student is a counselor of the school."""
     callers, watchers = _callers(server.client), _callers(beside)
     await imported(callers, roster.zipped(people), lambda _, __: None)
-    known = await references(callers, [student.source for student in people.students])
+    known = await _seen(callers, [student.source for student in people.students])
     staff = crews(people)
     asking = [
         (known[student.source], staff[student.school].counselor) for student in people.students
     ]
     return Load(server, callers, watchers, asking)
+
+
+async def _seen(callers: Callers, sources: list[str]) -> dict[str, str]:
+    """The read model comes some time after the import. Raises Unexpected when it never does."""
+    until = perf_counter() + LAG_SECONDS_MAX
+    while True:
+        try:
+            return await references(callers, sources)
+        except Unexpected:
+            if perf_counter() > until:
+                raise
+            await asyncio.sleep(SAMPLE_SECONDS)
 
 
 def _callers(client: Client) -> Callers:

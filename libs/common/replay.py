@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from libs.common.commit import NO_PREV, Commit, canonical, chained
-from libs.common.errors import Fork
+from libs.common.commit import NO_PREV, Commit, canonical, chained, parse
+from libs.common.errors import Fork, StoreAway
 from libs.common.messages import View
-from libs.common.ports import LOG_BATCH_MAX, SHARDS, Doc, EventStore
+from libs.common.ports import SHARDS, Doc, EventStore, Row
 from libs.common.shapes import Decider, Projection, S
+from libs.common.verify import scanned
 
 ENVELOPE = frozenset({"_id", "_rev", "_pos", "_at", "_gone"})
 """What a document carries for the machinery; hashes and comparisons leave it out."""
@@ -29,7 +30,8 @@ def end_of_second(at: datetime) -> datetime:
 async def commits(
     store: EventStore, until: datetime | None = None, progress: Callable[[int], None] | None = None
 ) -> AsyncIterator[Commit]:
-    """Every commit shard by shard, in order, its chain checked on the way. Raises Fork."""
+    """Every commit shard by shard, in order, its chain checked on the way. Raises Fork, or
+    StoreAway for what cannot be read."""
     for shard in range(SHARDS):
         async for commit in _Reading(store, shard, progress).until(until):
             yield commit
@@ -37,35 +39,43 @@ async def commits(
 
 @dataclass(eq=False)
 class _Reading:
-    """One shard, read on from date to date."""
+    """One shard, read on from date to date. A commit is parsed when its turn has come: parsed by
+    hundreds, most have left the processor's caches before they are folded."""
 
     store: EventStore
     shard: int
     progress: Callable[[int], None] | None
     seq: int = 0
     prev: str = NO_PREV
-    ahead: "deque[Commit]" = field(default_factory=deque)
+    ahead: "deque[Row]" = field(default_factory=deque)
+    _next: Commit | None = None
 
     async def until(self, at: datetime | None) -> AsyncIterator[Commit]:
         last = end_of_second(at) if at is not None else None
-        while await self._more():
-            while self.ahead:
-                if last is not None and self.ahead[0].at > last:
-                    return
-                yield self.ahead.popleft()
+        while self._next is not None or self.ahead or await self._more():
+            commit = self._next or self._parsed(self.ahead.popleft())
+            if last is not None and commit.at > last:
+                self._next = commit
+                return
+            self._next = None
+            yield commit
 
     async def _more(self) -> bool:
-        if not self.ahead:
-            batch = await self.store.log(self.shard, self.seq, LOG_BATCH_MAX)
-            if not batch:
-                return False
-            if not chained(batch, self.prev, self.seq):
-                raise Fork(f"shard {self.shard} after {self.seq}")
-            self.seq, self.prev = batch[-1].seq, batch[-1].hash
-            self.ahead.extend(batch)
-            if self.progress is not None:
-                self.progress(len(batch))
-        return True
+        rows = await scanned(self.store, self.shard, self.seq)
+        self.ahead.extend(rows)
+        if self.progress is not None:
+            self.progress(len(rows))
+        return bool(rows)
+
+    def _parsed(self, row: Row) -> Commit:
+        try:
+            commit = parse(row.body)
+        except ValueError:
+            raise StoreAway("a stored commit cannot be read") from None
+        if not chained([commit], self.prev, self.seq):
+            raise Fork(f"shard {self.shard} after {self.seq}")
+        self.seq, self.prev = commit.seq, commit.hash
+        return commit
 
 
 Said = dict[str, dict[str, View]]

@@ -96,7 +96,7 @@ async def surveyed(
     survey = Survey(tell, log)
     for shard in range(SHARDS):
         after = 0
-        while rows := await _rows(store, shard, after):
+        while rows := await scanned(store, shard, after):
             for row in rows:
                 survey.take(row)
             after = rows[-1].seq
@@ -107,8 +107,9 @@ async def surveyed(
     return survey
 
 
-async def _rows(store: EventStore, shard: int, after: int) -> list[Row]:
-    """Read anew where it has a hole: a scan may see a commit arrive and miss the one before."""
+async def scanned(store: EventStore, shard: int, after: int) -> list[Row]:
+    """Rows behind this seq, as they lie there. Read anew where there is a hole: a scan may see a
+    commit arrive and miss the one before."""
     for _ in range(SCANS_MAX):
         rows = await store.rows(shard, after)
         if not rows or rows[-1].seq == after + len(rows):
