@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import uvicorn
 
-from libs.common.errors import Conflict, Fork, Unavailable
+from libs.common.errors import Conflict, Fork, StoreAway, Unavailable
 from libs.common.meters import LOOP_ENDS, count
 from libs.common.telemetry import log, where
 
@@ -117,7 +117,7 @@ async def _supervised(
     while True:
         began, place = monotonic(), ""
         try:
-            await loop()
+            await _meant(loop)
             if not endless:
                 return
             why = "ended"
@@ -144,6 +144,18 @@ async def _supervised(
         log("loop.died", loop=name, error=why, where=place)
         stop()
         return
+
+
+async def _meant(loop: Loop) -> None:
+    """Runs it. Raises StoreAway where it was cancelled by nobody here: a client that passes on the
+    end of a task of its own would else end a loop without a word."""
+    try:
+        await loop()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise StoreAway("a client has cancelled its caller") from None
 
 
 async def reached(opening: Callable[[], Awaitable[T]]) -> T:

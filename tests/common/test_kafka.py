@@ -1,6 +1,7 @@
 """What a commit looks like on Kafka, and what a bus does when its broker is killed."""
 
 import asyncio
+import signal
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -203,6 +204,30 @@ async def test_a_bus_outlives_its_broker(tmp_path: Path, caplog: pytest.LogCaptu
         broker.stop()
     assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     assert not caplog.records, "an outage floods no log, and no failure is left behind unheard"
+
+
+@pytest.mark.engines
+async def test_a_feed_of_a_frozen_broker_ends_and_nobody_is_cancelled(tmp_path: Path) -> None:
+    """aiokafka passes the end of its own unfinished fetch on to whoever stops it: loops that read
+    would end without a word."""
+    if not real.kafka_found():
+        pytest.skip("Kafka is not on this machine")
+    broker, made = real.start_kafka(tmp_path), commits(1)
+    try:
+        async with (
+            KafkaBus(broker.url, prefix()) as bus,
+            bus.subscribe(["referrals"], "readers") as feed,
+        ):
+            await bus.publish("referrals", made[0].shard, made)
+            assert len(await feed.batch(100, WAIT_SECONDS_MAX)) == 1
+            broker.process.send_signal(signal.SIGSTOP)
+            assert await feed.batch(100, 1.0) == []
+    finally:
+        broker.process.send_signal(signal.SIGCONT)
+        broker.stop()
+    task = asyncio.current_task()
+    assert task is not None
+    assert not task.cancelling()
 
 
 async def _fail(bus: KafkaBus, made: Sequence[Commit], shard: int) -> None:

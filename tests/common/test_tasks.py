@@ -83,6 +83,25 @@ async def test_a_loop_whose_store_is_away_starts_again() -> None:
     assert stops == []
 
 
+@pytest.mark.usefixtures("no_pause")
+async def test_a_loop_that_a_library_cancelled_starts_again() -> None:
+    started = asyncio.Event()
+    turns: list[None] = []
+
+    async def loop() -> None:
+        turns.append(None)
+        if len(turns) == 1:
+            theirs = asyncio.create_task(forever())
+            theirs.cancel()
+            await theirs
+        started.set()
+        await forever()
+
+    async with running({"project": loop}) as loops:
+        await started.wait()
+        assert loops.dead() == []
+
+
 async def test_a_loop_that_waits_to_start_again_is_said_to_be_away() -> None:
     tried = asyncio.Event()
 

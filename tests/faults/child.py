@@ -9,16 +9,21 @@ opened.
 import asyncio
 import os
 import runpy
+import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from random import Random
+from typing import Any
 
 from libs.common import serving
 from libs.common.adapters import PREFIX, open_store
 from libs.common.commit import Commit
 from libs.common.ports import EventStore, Inserted
 
+ASKED_WHERE = signal.SIGUSR1
+"""On this signal it writes into its log where it waits: for a run that does not go on."""
 DAWDLES = 0.5
 """The share of inserts after which the reply waits."""
 DAWDLE_SECONDS = (0.05, 0.4)
@@ -31,6 +36,7 @@ def dawdling(chance: Random) -> None:
     async def opened(
         url: str, log: str, readonly: bool = False, prefix: str = PREFIX
     ) -> AsyncIterator[EventStore]:
+        asyncio.get_running_loop().add_signal_handler(ASKED_WHERE, tell_where)
         async with open_store(url, log, readonly, prefix) as store:
             insert = store.insert
 
@@ -44,6 +50,24 @@ def dawdling(chance: Random) -> None:
             yield store
 
     serving.open_store = opened  # type: ignore[attr-defined] # where services get it from
+
+
+def tell_where() -> None:
+    """Where each task of this process waits, outermost first."""
+    for task in asyncio.all_tasks():
+        waits: Any = task.get_coro()
+        places = []
+        while waits is not None:
+            frame = _first(waits, "cr_frame", "gi_frame", "ag_frame")
+            if frame is not None:
+                places.append(f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}")
+            waits = _first(waits, "cr_await", "gi_yieldfrom", "ag_await")
+        sys.stderr.write(f"{task.get_name()}: {' > '.join(places)}\n")
+    sys.stderr.flush()
+
+
+def _first(of: object, *names: str) -> Any:
+    return next((found for name in names if (found := getattr(of, name, None)) is not None), None)
 
 
 def main() -> None:

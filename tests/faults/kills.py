@@ -9,6 +9,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from tests.faults.checker import Finding, judge
+from tests.faults.child import ASKED_WHERE
 from tests.faults.clients import Town, client
 from tests.faults.deployment import Deployment, Progress, on_engines, on_sqlite
 from tests.faults.history import OK, Recorder
@@ -19,6 +20,7 @@ from tests.faults.schedule import HEAL, Fault, Kind, counted, schedule
 CLIENTS = 16
 LOAD_SECONDS_MAX = 120.0
 LOOK_SECONDS = 0.02
+TELLING_SECONDS = 2.0
 NEWS_EVERY = 8
 """So many faults, then news must have come through from one service to the other."""
 KILL, FREEZE = "kill", "freeze"
@@ -208,5 +210,8 @@ async def loaded(load: Load, news: bool = False) -> None:
     while town.history.counts[OK] < wanted or len(town.raised) < raised:
         load.check()
         if monotonic() > until:
-            raise TimeoutError("the load does not go on")
+            for program in load.deployment.programs:
+                program.send(ASKED_WHERE)
+            await asyncio.sleep(TELLING_SECONDS)  # waits: their logs are to hold it
+            raise TimeoutError("the load does not go on: the logs say where each process waits")
         await asyncio.sleep(LOOK_SECONDS)  # until there is load again

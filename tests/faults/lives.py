@@ -12,7 +12,7 @@ from random import Random
 from typing import NamedTuple
 from uuid import UUID
 
-from libs.common.append import Appender
+from libs.common.append import WAITING_MAX, Appender
 from libs.common.commit import Draft, encode_event
 from libs.common.messages import Actor
 from libs.common.ports import EventStore
@@ -65,7 +65,9 @@ async def write(stores: Mapping[str, EventStore], seed: int, streams: int, count
         clock.at += TURN
         for name, many in drafts.items():
             waiting = [one[turn] for one in many if turn < len(one)]
-            await asyncio.gather(*map(appenders[name].append, waiting))
+            for start in range(0, len(waiting), WAITING_MAX):
+                some = waiting[start : start + WAITING_MAX]
+                await asyncio.gather(*map(appenders[name].append, some))
             written += len(waiting)
     for appender in appenders.values():
         await appender.close()

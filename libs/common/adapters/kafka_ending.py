@@ -48,6 +48,11 @@ async def _ended(ending: Awaitable[None]) -> bool:
             await ending
     except (KafkaError, OSError, TimeoutError):
         return False
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        return False  # aiokafka cancels a task of its own, waits for it and passes that on to us
     return True
 
 
