@@ -73,6 +73,9 @@ class Appender:
     _task: asyncio.Task[None] | None = None
     _under_way: int = 0
 
+    def __post_init__(self) -> None:
+        count(CONFLICTS, 0, log=self.log)  # so that the first one shows as a rise
+
     async def append(self, draft: Draft) -> Appended:
         """Durable on return. `draft.expected` must be the last version of a commit that was read.
 
@@ -150,7 +153,6 @@ class Appender:
         measure(APPEND, time() - began, log=self.log)
         measure(GROUP, len(rows), log=self.log)
         count(COMMITS, stored, log=self.log)
-        count(CONFLICTS, int(error == "duplicate"), log=self.log)
         self._acknowledge(sent[:stored], rows[:stored])
         if error is None:
             return
@@ -158,6 +160,7 @@ class Appender:
         if error == "unknown":
             await self._look_into(rest)
             return
+        count(CONFLICTS, log=self.log)
         self._forget_heads(rest)
         left = await self._settle(rest)
         if left and left[0] is rest[0]:
