@@ -97,7 +97,7 @@ RUNS: dict[str, Entry] = {
         "every process of a deployment of 12 told to stop and started anew, twice, under load",
         rolled,
         partial(rolled, form=ROLLED_SHORT),
-        8,
+        5,
         engines=True,
     ),
     "two-releases": Entry(
@@ -111,7 +111,7 @@ RUNS: dict[str, Entry] = {
         "a district of 2,000 students copied, lost and put back, on SQLite and on real engines",
         drilled,
         partial(drilled, students=600, referred=30),
-        4,
+        6,
         engines=True,
     ),
     "two-processes": Entry(
