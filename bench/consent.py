@@ -16,9 +16,9 @@ from starlette.routing import Route
 from bench.figures import Figures, in_turns, measured, peak_megabytes
 from bench.question import Contender, Question, Row
 from deploy.engines.engines import free_port
-from libs.common.client import Client
 from libs.common.messages import Actor, Position, Recorded, Role
 from libs.common.ports import SHARDS
+from libs.common.web.client import Client
 from services.consent.events import (
     DISTRICT,
     ConsentGranted,

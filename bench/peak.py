@@ -24,7 +24,7 @@ from demo.importing import imported, references
 from demo.play import Unexpected
 from demo.schools import schools
 from deploy.engines.engines import free_port
-from libs.common.client import Client, Reply
+from libs.common.web.client import Client, Reply
 
 SECONDS = 60
 """For the whole: `python -m bench --only peak --seconds 600`."""

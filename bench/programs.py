@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-from libs.common.client import Client
+from libs.common.web.client import Client
 
 HOST = "127.0.0.1"
 READY_SECONDS_MAX = 120.0

@@ -15,17 +15,17 @@ from pydantic import BaseModel
 from bench.domain import LOG, Write
 from bench.ours import desk
 from libs.common.adapters import open_documents
-from libs.common.application import application, mount
-from libs.common.auth import Tokens
 from libs.common.clock import SystemClock
 from libs.common.handle import Answer, Ask
-from libs.common.http import Asked, Order, Routes
-from libs.common.issuer import Issuer
 from libs.common.messages import Role
 from libs.common.ports import Clock
 from libs.common.sealing import Keyring, Refs
 from libs.common.tasks import run, serve
 from libs.common.views import Views
+from libs.common.web.application import application, mount
+from libs.common.web.auth import Tokens
+from libs.common.web.http import Asked, Order, Routes
+from libs.common.web.issuer import Issuer
 
 HOST = "127.0.0.1"
 ISSUER = "http://issuer.invalid"

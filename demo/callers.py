@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any
 
 from demo.asks import Who
-from libs.common.client import Client, NoReply, Reply
+from libs.common.web.client import Client, NoReply, Reply
 
 TOKEN_SECONDS = 3_600
 TRIES_MAX = 20

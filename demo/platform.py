@@ -19,9 +19,9 @@ from time import monotonic, time_ns
 
 from demo.callers import Callers, Gone, Place
 from demo.stepping import Steps
-from libs.common.client import Client
 from libs.common.service import PARTS
 from libs.common.settings import Settings
+from libs.common.web.client import Client
 
 HOST = "127.0.0.1"
 CONNECTIONS = 96

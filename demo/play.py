@@ -13,7 +13,7 @@ from typing import Any
 from demo.asks import Ask
 from demo.callers import Callers
 from demo.routes import READS, READS_FAMILY_PAGE, SAID, Known, learned
-from libs.common.client import Reply
+from libs.common.web.client import Reply
 
 UNDER_WAY_MAX = 160
 """Cases that are played at once."""

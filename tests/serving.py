@@ -12,8 +12,8 @@ from typing import Any
 
 from deploy.engines.engines import free_port
 from libs.common.adapters import open_store
-from libs.common.client import Client, NoReply, Reply
 from libs.common.ports import EventStore
+from libs.common.web.client import Client, NoReply, Reply
 from tests.canary import clean
 from tests.faults.supervisor import Program
 

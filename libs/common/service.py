@@ -15,15 +15,14 @@ from libs.common.errors import Missing
 from libs.common.handle import Answer, Ask, Handler
 from libs.common.memory import InMemory
 from libs.common.messages import Command
+from libs.common.operators.upkeep import upkeep
 from libs.common.ports import SHARDS, Bus, Clock, Documents, EventStore
 from libs.common.project import Generation, project
 from libs.common.react import Handle, Reacting, react
 from libs.common.relay import Relay
 from libs.common.sealing import Keyring, Refs
 from libs.common.shapes import Decider, Policy, Projection
-from libs.common.stepping import CaughtUp
 from libs.common.timers import ClockRow, Timers
-from libs.common.upkeep import upkeep
 from libs.common.views import (
     Views,
     flip_when_caught_up,
@@ -34,6 +33,7 @@ from libs.common.views import (
     not_shown,
     read_alias,
 )
+from libs.common.web.stepping import CaughtUp
 
 API, RELAY, PROJECT = "api", "relay", "project"
 PARTS = (API, RELAY, PROJECT)

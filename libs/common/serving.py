@@ -20,23 +20,23 @@ from fastapi import FastAPI
 
 from libs.common import meters, telemetry
 from libs.common.adapters import open_bus, open_documents, open_keys, open_store
-from libs.common.application import application, check_routes, mount
-from libs.common.auth import Tokens
 from libs.common.clock import SteppedClock, clock_of
-from libs.common.console import Operation, Operator
 from libs.common.directory import Directory
 from libs.common.errors import Unavailable
-from libs.common.http import Routes
-from libs.common.issuer import Issuer, issuer_app, read_key
-from libs.common.operate import OPERATIONS, operate
+from libs.common.operators.console import Operation, Operator
+from libs.common.operators.operate import OPERATIONS, operate
 from libs.common.ports import SHARDS, Clock
 from libs.common.react import Handle
 from libs.common.sealing import Keyring, read_kek
 from libs.common.service import API, PARTS, Loop, Rooms, Running
 from libs.common.settings import BadSetting, Settings
-from libs.common.stepping import CLOCK_PATH, CaughtUp, drive
 from libs.common.tasks import LEAVE_SECONDS, Leaving, Loops, reached, run, running, serve
 from libs.common.watching import Watching
+from libs.common.web.application import application, check_routes, mount
+from libs.common.web.auth import Tokens
+from libs.common.web.http import Routes
+from libs.common.web.issuer import Issuer, issuer_app, read_key
+from libs.common.web.stepping import CLOCK_PATH, CaughtUp, drive
 
 ISSUER_PATH = "/issuer"
 ISSUER_KEY = "issuer.json"

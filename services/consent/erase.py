@@ -12,10 +12,10 @@ from typing import Any
 
 from libs.common.adapters import open_keys, open_store
 from libs.common.commit import Commit
-from libs.common.console import WELL, Operator
 from libs.common.directory import Directory
 from libs.common.handle import Answer, Ask
 from libs.common.messages import Command, Recorded, View
+from libs.common.operators.console import WELL, Operator
 from libs.common.personal import KeyClass
 from libs.common.ports import SHARDS
 from libs.common.react import Handle

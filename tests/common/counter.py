@@ -14,18 +14,18 @@ from pydantic import Field
 
 from libs.common.adapters import open_documents, open_keys, open_store
 from libs.common.append import Appender
-from libs.common.application import Door, application, check_routes, mount
-from libs.common.auth import Tokens
 from libs.common.clock import SystemClock
 from libs.common.consume import Standing
 from libs.common.errors import Missing
 from libs.common.handle import Answer, Ask, Handler
-from libs.common.http import Asked, Order, Question, Replied, Routes, Upload, Versioned
-from libs.common.issuer import Issuer, issuer_app
 from libs.common.messages import Command, Message, Record, Role, View
 from libs.common.ports import Clock
 from libs.common.sealing import Keyring, Refs
 from libs.common.views import Views
+from libs.common.web.application import Door, application, check_routes, mount
+from libs.common.web.auth import Tokens
+from libs.common.web.http import Asked, Order, Question, Replied, Routes, Upload, Versioned
+from libs.common.web.issuer import Issuer, issuer_app
 from tests.common.beads import Add, BeadStrung, String, string, tallies
 
 HOST = "http://127.0.0.1:8000"

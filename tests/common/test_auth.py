@@ -10,11 +10,11 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 
-from libs.common.auth import KEYS_SECONDS, REFRESH_SECONDS_MIN, TOKENS_MAX, Tokens
 from libs.common.errors import Unauthorized, Unavailable
-from libs.common.issuer import Issuer
 from libs.common.messages import Actor
 from libs.common.sealing import Refs
+from libs.common.web.auth import KEYS_SECONDS, REFRESH_SECONDS_MIN, TOKENS_MAX, Tokens
+from libs.common.web.issuer import Issuer
 
 URL = "https://sign-in.example"
 REFS = Refs(b"r" * 32)

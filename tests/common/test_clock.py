@@ -6,9 +6,9 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
-from libs.common.application import application, check_routes
 from libs.common.clock import ShiftedClock, SteppedClock, SystemClock
-from libs.common.stepping import CLOCK_PATH, CaughtUp, drive
+from libs.common.web.application import application, check_routes
+from libs.common.web.stepping import CLOCK_PATH, CaughtUp, drive
 
 START = datetime(2025, 9, 1, 12, tzinfo=UTC)
 A_BLINK = timedelta(seconds=5)

@@ -16,8 +16,8 @@ from libs.common.commit import Commit, Draft
 from libs.common.errors import Fenced, StoreAway
 from libs.common.fence import BEHIND_LOOKS, Fence, Why
 from libs.common.ports import SHARDS, EventStore
-from libs.common.problems import problem_of
 from libs.common.relay import Relay
+from libs.common.web.problems import problem_of
 from tests.common.broken import behind_its_back, forged, last_of, replace, rows_of, written
 from tests.common.doors import until
 from tests.common.topics import MemoryBus

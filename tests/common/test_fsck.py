@@ -13,11 +13,11 @@ from rich.console import Console
 
 from libs.common.adapters import open_bus, open_store
 from libs.common.commit import Commit
-from libs.common.compare import Apart
-from libs.common.console import NOT_WELL, WELL, Operator
 from libs.common.consume import Cursor
-from libs.common.fsck import ELSEWHERE, NOWHERE_YET, Findings, Reader, checked, fsck
 from libs.common.messages import Position
+from libs.common.operators.compare import Apart
+from libs.common.operators.console import NOT_WELL, WELL, Operator
+from libs.common.operators.fsck import ELSEWHERE, NOWHERE_YET, Findings, Reader, checked, fsck
 from libs.common.settings import Settings
 from libs.common.verify import Broken, Wrong, surveyed, verify
 from tests.common.beads import add

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from libs.common.application import application, check_routes, mount
 from libs.common.errors import Behind, StoreAway
 from libs.common.handle import Answer, Ask
-from libs.common.http import Question, Routes
 from libs.common.messages import Role
 from libs.common.ports import Delivery
+from libs.common.web.application import application, check_routes, mount
+from libs.common.web.http import Question, Routes
 from tests.common.counter import UPLOAD_BYTES_MAX, Colours, Counter, Doors, open_counter
 
 GREEN = {"colour": "green"}

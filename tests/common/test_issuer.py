@@ -9,12 +9,12 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from libs.common.auth import Tokens, fetch
-from libs.common.client import Client
 from libs.common.errors import Unavailable
-from libs.common.issuer import TOKEN_SECONDS_MAX, Issuer, issuer_app, read_key
 from libs.common.messages import Actor
 from libs.common.sealing import Refs
+from libs.common.web.auth import Tokens, fetch
+from libs.common.web.client import Client
+from libs.common.web.issuer import TOKEN_SECONDS_MAX, Issuer, issuer_app, read_key
 from tests.common.ports_free import free_port
 
 HERE = ("127.0.0.1", 1)
@@ -83,7 +83,7 @@ def test_it_warns_loudly(capsys: pytest.CaptureFixture[str]) -> None:
 async def test_it_starts_alone_and_a_service_believes_it() -> None:
     port = free_port()
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "libs.common.issuer", "--port", str(port)
+        sys.executable, "-m", "libs.common.web.issuer", "--port", str(port)
     )
     try:
         async with asyncio.timeout(STARTED_SECONDS_MAX), Client("127.0.0.1", port) as client:

@@ -11,10 +11,10 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from motor.motor_asyncio import AsyncIOMotorClient
 from rich.console import Console
 
-from libs.common.console import NOT_WELL, WELL, Operator
 from libs.common.errors import Unavailable
 from libs.common.fence import Why
-from libs.common.operate import operate
+from libs.common.operators.console import NOT_WELL, WELL, Operator
+from libs.common.operators.operate import operate
 from libs.common.ports import SHARDS
 from libs.common.service import Running
 from libs.common.settings import Settings

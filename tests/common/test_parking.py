@@ -20,11 +20,11 @@ from libs.common.commit import Commit, shard_of
 from libs.common.consume import Halt, store
 from libs.common.errors import StoreAway
 from libs.common.messages import Position, Recorded
+from libs.common.operators.retrying import Retried, evict, retry
 from libs.common.parking import Parked, Parking
 from libs.common.ports import Delivery, Documents
 from libs.common.project import Generation, fold_batch
 from libs.common.replay import as_of, said, said_by
-from libs.common.retrying import Retried, evict, retry
 from libs.common.service import Running
 from libs.common.shapes import Projection
 from tests.common.beads import BeadStrung, Tally, add, tallies

@@ -13,12 +13,12 @@ from rich.console import Console
 
 from libs.common.adapters import open_broken_store
 from libs.common.commit import Commit, shard_of
-from libs.common.compare import Apart
-from libs.common.console import MISUSED, NOT_WELL, WELL, Operator
 from libs.common.errors import Fenced, Fork, StoreAway
 from libs.common.fence import Why
+from libs.common.operators.compare import Apart
+from libs.common.operators.console import MISUSED, NOT_WELL, WELL, Operator
+from libs.common.operators.recover import recover, recovered
 from libs.common.ports import SHARDS, EventStore, Inserted
-from libs.common.recover import recover, recovered
 from libs.common.service import Running
 from libs.common.settings import Settings
 from libs.common.verify import Wrong

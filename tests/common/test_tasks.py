@@ -9,16 +9,16 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from libs.common import tasks
-from libs.common.client import Client, Reply
 from libs.common.errors import Conflict, Fork, StoreAway
 from libs.common.tasks import Died, Loops, reached, running
+from libs.common.web.client import Client, Reply
 from tests.common.ports_free import free_port
 
 STARTED_SECONDS_MAX = 20.0
 
 SERVICE = """
 import asyncio, sys
-from libs.common.application import application
+from libs.common.web.application import application
 from libs.common.tasks import Leaving, running, run, serve
 
 async def forever():

@@ -12,8 +12,8 @@ from rich.console import Console
 
 from libs.common.adapters import open_store
 from libs.common.commit import shard_of
-from libs.common.console import MISUSED, NOT_WELL, WELL, Operator
-from libs.common.operate import operate
+from libs.common.operators.console import MISUSED, NOT_WELL, WELL, Operator
+from libs.common.operators.operate import operate
 from libs.common.ports import SHARDS
 from libs.common.replay import as_of
 from libs.common.service import Rooms, Running

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from libs.common.commit import decode_event, encode_event
 from libs.common.errors import Refused
-from libs.common.upkeep import (
+from libs.common.operators.upkeep import (
     CommitEvicted,
     EndRetry,
     Evict,

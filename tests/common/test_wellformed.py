@@ -9,7 +9,7 @@ import pytest
 from pydantic import Field
 
 from libs.common.messages import Command, Identity, Instant, Message
-from libs.common.wellformed import FINDINGS_MAX, Shape, Unfit
+from libs.common.web.wellformed import FINDINGS_MAX, Shape, Unfit
 
 
 class Kind(StrEnum):

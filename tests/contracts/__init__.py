@@ -12,9 +12,9 @@ from typing import Any
 
 import orjson
 
-from libs.common import upkeep
 from libs.common.commit import encode_event
 from libs.common.messages import REGISTRY, Event
+from libs.common.operators import upkeep
 from libs.common.personal import Personal
 from tests.drawing import Draw
 

@@ -15,14 +15,14 @@ from typing import Any
 
 import yaml
 
-from libs.common import parked
-from libs.common.application import OPEN_PATHS
 from libs.common.errors import Unauthorized, Unavailable
 from libs.common.meters import INSTRUMENTS, Instrument
-from libs.common.operate import OPERATIONS
-from libs.common.problems import problem_of
+from libs.common.operators import parked
+from libs.common.operators.operate import OPERATIONS
 from libs.common.settings import SAYS
 from libs.common.tasks import ENDS
+from libs.common.web.application import OPEN_PATHS
+from libs.common.web.problems import problem_of
 from tests.deploy.links import mains
 from tests.deploy.reading import K8S, ROOT, manifests, read
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 from time import monotonic, monotonic_ns
 
-from libs.common.client import Client, Reply
+from libs.common.web.client import Client, Reply
 from tests.faults import edges
 from tests.faults.checker import Finding
 from tests.faults.clients import HOST, TEACHER, GaveUp, Person, Town

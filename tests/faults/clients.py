@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from libs.common.client import Client, NoReply, Reply
+from libs.common.web.client import Client, NoReply, Reply
 from tests.canary import CANARIES
 from tests.faults.history import AWAY, FAIL, OK, UNKNOWN, UNSENT, Heard, Recorder
 

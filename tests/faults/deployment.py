@@ -15,10 +15,10 @@ from time import monotonic
 from urllib.parse import urlsplit
 
 from deploy.engines import engines
-from libs.common.client import Client
 from libs.common.messages import Position
 from libs.common.service import RELAY, Rooms
 from libs.common.serving import read_directory
+from libs.common.web.client import Client
 from services.consent import main as consent
 from services.referrals import main as referrals
 from tests.canary import clean

@@ -18,7 +18,7 @@ from time import monotonic
 
 from deploy.engines import engines
 from libs.common.adapters import open_keys, open_store
-from libs.common.console import NOT_WELL, WELL
+from libs.common.operators.console import NOT_WELL, WELL
 from libs.common.replay import said_by
 from libs.common.sealing import Keyring, read_kek
 from tests.faults.checker import Finding

@@ -19,7 +19,6 @@ from libs.common.adapters.sqlite_documents import LAYOUT
 from libs.common.adapters.sqlite_file import SqliteFile, snapshot
 from libs.common.commit import Commit
 from libs.common.consume import Standing
-from libs.common.edge import COMMANDS
 from libs.common.messages import Position
 from libs.common.personal import Sealed
 from libs.common.ports import LOG_BATCH_MAX, SHARDS, Doc, EventStore
@@ -27,6 +26,7 @@ from libs.common.sealing import ERASED, Keyring, read_kek
 from libs.common.service import Rooms
 from libs.common.verify import surveyed
 from libs.common.views import ALIASES
+from libs.common.web.edge import COMMANDS
 from tests.faults.history import Operation
 
 TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'd.%'"

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from libs.common.adapters import open_store
-from libs.common.client import Reply
 from libs.common.verify import verify
+from libs.common.web.client import Reply
 from tests.faults.clients import REGISTRAR
 from tests.serving import Served, served
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from libs.common.client import Client
+from libs.common.web.client import Client
 from tests.faults.balancer import HOST, Balancer, Replica
 from tests.faults.deployment import silent
 from tests.faults.rolling import SHORT, failed, rolled

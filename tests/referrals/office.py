@@ -12,7 +12,6 @@ from typing import Any
 import httpx2
 
 from libs.common.adapters import open_bus, open_documents, open_keys, open_store
-from libs.common.application import application, check_routes, mount
 from libs.common.clock import SteppedClock
 from libs.common.directory import Agency, Calendar, Directory, School, Terms
 from libs.common.errors import Unauthorized
@@ -20,6 +19,7 @@ from libs.common.messages import Actor, Role
 from libs.common.sealing import Keyring, Refs
 from libs.common.service import Running
 from libs.common.verify import verify
+from libs.common.web.application import application, check_routes, mount
 from services.consent import main as consent
 from services.referrals import main as referrals
 from services.referrals.api.doors import Doors

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from libs.common.client import Reply
+from libs.common.web.client import Reply
 from tests.common.doors import until
 from tests.serving import SERVICES, Served, logs, operated
 from tests.stories.people import (

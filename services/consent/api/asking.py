@@ -5,9 +5,9 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from libs.common.errors import Malformed, Missing
-from libs.common.http import Asked, Order, Question, Routes
 from libs.common.messages import Actor, Message, Role
 from libs.common.ports import Query
+from libs.common.web.http import Asked, Order, Question, Routes
 from services.consent.api.doors import (
     AGENCY,
     FAMILY,

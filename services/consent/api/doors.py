@@ -8,13 +8,13 @@ from libs.common.commit import shard_of
 from libs.common.directory import Directory
 from libs.common.errors import Malformed, Missing
 from libs.common.handle import Answer, Ask, Handler
-from libs.common.http import Asked, Order
 from libs.common.memory import InMemory
 from libs.common.messages import Actor, Dep, Role
 from libs.common.personal import Sealed
 from libs.common.ports import Clock
 from libs.common.sealing import Keyring, Refs
 from libs.common.views import Views
+from libs.common.web.http import Asked, Order
 from services.consent.decider.commands import ConsentCommand, StudentCommand
 from services.consent.decider.states import Enrolled, Left, Student, own_name
 from services.consent.events import ConsentEvent, Rule, Terms

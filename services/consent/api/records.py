@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from libs.common.errors import Malformed
-from libs.common.http import Asked, Nothing, Order, Question, Routes
 from libs.common.messages import Identity, Message, Role
 from libs.common.ports import Query
+from libs.common.web.http import Asked, Nothing, Order, Question, Routes
 from services.consent.api.doors import (
     SCHOOL_STAFF,
     Doors,

@@ -1,9 +1,9 @@
 """The family's word: asked for, given, narrowed, taken back; what stands, and what was said."""
 
 from libs.common.errors import Missing
-from libs.common.http import Asked, Order, Question, Routes
 from libs.common.messages import Identity, Message, Role
 from libs.common.ports import Query
+from libs.common.web.http import Asked, Order, Question, Routes
 from services.consent.api.doors import (
     FAMILY,
     SCHOOL_STAFF,

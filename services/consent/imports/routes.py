@@ -4,8 +4,8 @@ from typing import Annotated, Protocol, TypeVar
 
 from pydantic import Field
 
-from libs.common.http import Doors, Question, Replied, Routes, Upload
 from libs.common.messages import Message, Role
+from libs.common.web.http import Doors, Question, Replied, Routes, Upload
 from services.consent.imports.asking import Wish
 from services.consent.imports.progress import ImportPage
 from services.consent.imports.taking import Imports

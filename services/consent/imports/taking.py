@@ -17,7 +17,7 @@ from libs.common.errors import Conflict, KeyReused, Missing, Refused, Unavailabl
 from libs.common.handle import Ask
 from libs.common.messages import Stamp
 from libs.common.service import Running
-from libs.common.wellformed import Unfit
+from libs.common.web.wellformed import Unfit
 from services.consent.imports.asking import Job, Way, Wish, answered, ask, prepare, rehearse
 from services.consent.imports.judging import ACCEPTED, TOO_MANY, judged
 from services.consent.imports.plan import Step

@@ -1,6 +1,6 @@
 """Commands in, views out, no rules: one table of routes from the parts."""
 
-from libs.common.http import Routes
+from libs.common.web.http import Routes
 from services.referrals.api import packet, reading, receiver, school, telling
 from services.referrals.api.doors import Doors
 

@@ -10,8 +10,8 @@ from uuid import uuid4
 from libs.common.commit import shard_of
 from libs.common.errors import Behind, Missing, Refused
 from libs.common.handle import Ask
-from libs.common.http import Question, Routes
 from libs.common.messages import Identity, Instant, Stamp, View
+from libs.common.web.http import Question, Routes
 from services.consent.events import Contact, Names, Purpose, RecordClass
 from services.referrals.api.doors import (
     AGENCY,

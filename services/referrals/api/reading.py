@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import Any
 
 from libs.common.errors import Missing
-from libs.common.http import Question, Routes
 from libs.common.messages import Actor, Role
 from libs.common.ports import PAGE_MAX, Query
+from libs.common.web.http import Question, Routes
 from services.referrals.api.doors import (
     AGENCY,
     FAMILY,

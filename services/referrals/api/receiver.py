@@ -3,8 +3,8 @@
 from collections.abc import Collection
 from typing import TypeVar
 
-from libs.common.http import Asked, Order, Routes
 from libs.common.messages import Command, Role
+from libs.common.web.http import Asked, Order, Routes
 from services.consent.events import Purpose, RecordClass
 from services.referrals.api.doors import (
     AGENCY,

@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import TypeVar
 
 from libs.common.errors import Missing
-from libs.common.http import Asked, Order, Routes
 from libs.common.messages import Command, Dep, Role
+from libs.common.web.http import Asked, Order, Routes
 from services.consent.events import Purpose, RecordClass
 from services.referrals.api.doors import (
     FAMILY,

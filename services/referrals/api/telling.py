@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from libs.common.errors import Missing
-from libs.common.http import Question, Routes, Versioned
 from libs.common.messages import Actor, Instant, Role, View
 from libs.common.personal import Sealed
+from libs.common.web.http import Question, Routes, Versioned
 from services.consent.events import Purpose, RecordClass
 from services.referrals.api.doors import (
     AGENCY,

@@ -1,6 +1,6 @@
 """A development issuer: anybody on this machine may be anybody. Never run it beside real data.
 
-`python -m libs.common.issuer --port 8090`, or mounted by `python -m services`.
+`python -m libs.common.web.issuer --port 8090`, or mounted by `python -m services`.
 """
 
 import argparse
@@ -23,9 +23,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from libs.common.auth import AUDIENCE
 from libs.common.messages import Role
 from libs.common.secret_file import make_once
+from libs.common.web.auth import AUDIENCE
 
 TOKEN_SECONDS = 600
 TOKEN_SECONDS_MAX = 12 * 3600

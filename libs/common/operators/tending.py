@@ -13,16 +13,16 @@ from libs.common import parking
 from libs.common.adapters import open_bus, open_documents, open_keys, open_store
 from libs.common.append import Appender
 from libs.common.clock import clock_of
-from libs.common.console import Operator
 from libs.common.consume import NOWHERE, Halt
 from libs.common.handle import Ask, Handler
 from libs.common.messages import Actor, Role, Stamp
+from libs.common.operators.console import Operator
+from libs.common.operators.upkeep import UpkeepCommand, stream_of, upkeep
 from libs.common.ports import Bus, Documents
 from libs.common.project import Generation
 from libs.common.sealing import Keyring, read_kek
 from libs.common.service import Rooms
 from libs.common.shapes import Projection
-from libs.common.upkeep import UpkeepCommand, stream_of, upkeep
 from libs.common.views import kind_of, number_of, read_alias
 
 OPERATOR = Actor("operator", Role.SYSTEM, "district")

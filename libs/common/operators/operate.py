@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 
 from libs.common.adapters.sqlite_file import Taken, WrongFormat
-from libs.common.console import NOT_WELL, Operation, Operator
 from libs.common.errors import StoreAway
-from libs.common.fsck import fsck
-from libs.common.parked import parked
-from libs.common.rebuilding import rebuild
-from libs.common.recover import recover
+from libs.common.operators.console import NOT_WELL, Operation, Operator
+from libs.common.operators.fsck import fsck
+from libs.common.operators.parked import parked
+from libs.common.operators.rebuilding import rebuild
+from libs.common.operators.recover import recover
 
 OPERATIONS: Mapping[str, Operation] = {
     "fsck": fsck,

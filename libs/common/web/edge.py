@@ -18,8 +18,8 @@ from libs.common.errors import Forbidden, Malformed, Missing, TooLarge, Unauthor
 from libs.common.messages import Actor, Position, Role
 from libs.common.meters import HTTP, REFUSALS, count, measure
 from libs.common.ports import SHARDS
-from libs.common.problems import PROBLEM_TYPE, Header, problem_of
 from libs.common.telemetry import log, note, request_span, where
+from libs.common.web.problems import PROBLEM_TYPE, Header, problem_of
 
 COMMANDS = UUID("6f1d4c6e-9a53-5b0e-8f4e-3a1c7f0e52d8")
 """The namespace of callers' command ids; for ever."""

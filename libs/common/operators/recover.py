@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 
 from libs.common.adapters import open_broken_store, open_bus
 from libs.common.commit import Commit
-from libs.common.compare import Apart, Topic, lacking
-from libs.common.console import MISUSED, NOT_WELL, WELL, Bar, Operator, no_bar
 from libs.common.errors import Fork, StoreAway
-from libs.common.fsck import Checked, Findings, checked
+from libs.common.operators.compare import Apart, Topic, lacking
+from libs.common.operators.console import MISUSED, NOT_WELL, WELL, Bar, Operator, no_bar
+from libs.common.operators.fsck import Checked, Findings, checked
 from libs.common.ports import LOG_BATCH_MAX, Bus, EventStore
 from libs.common.verify import Survey, Wrong
 

@@ -16,11 +16,11 @@ from pydantic import BaseModel
 
 from libs.common.handle import Answer, Ask
 from libs.common.messages import Actor, Command, Dep, Message, Position, Role
-from libs.common.openapi import Promise
 from libs.common.ports import Clock
 from libs.common.sealing import Refs
 from libs.common.shapes import Projection
-from libs.common.wellformed import Shape
+from libs.common.web.openapi import Promise
+from libs.common.web.wellformed import Shape
 
 BODY_BYTES_MAX = 1_000_000
 

@@ -13,13 +13,21 @@ from typing import Any
 
 from libs.common import parking
 from libs.common.adapters import open_documents
-from libs.common.console import MISUSED, NOT_WELL, WELL, Operator
+from libs.common.operators.console import MISUSED, NOT_WELL, WELL, Operator
+from libs.common.operators.retrying import evict, retry
+from libs.common.operators.tending import (
+    Misused,
+    Tended,
+    found,
+    generations,
+    halts,
+    stored_by,
+    tending,
+)
+from libs.common.operators.upkeep import REASON, EndRetry, Evict, OrderRetry, Park
 from libs.common.parking import Parked, commit_of
 from libs.common.project import Generation
-from libs.common.retrying import evict, retry
 from libs.common.shapes import Projection
-from libs.common.tending import Misused, Tended, found, generations, halts, stored_by, tending
-from libs.common.upkeep import REASON, EndRetry, Evict, OrderRetry, Park
 
 FORK = "fork"
 

@@ -18,7 +18,7 @@ from libs.common.errors import (
     Unavailable,
     WrongVersion,
 )
-from libs.common.wellformed import Unfit
+from libs.common.web.wellformed import Unfit
 
 PROBLEM_TYPE = b"application/problem+json"
 

@@ -15,11 +15,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from libs.common.answering import answering
-from libs.common.edge import Edge, Who
-from libs.common.http import D, Routes
-from libs.common.openapi import Promise, document
-from libs.common.problems import PROBLEM_TYPE, Problem
+from libs.common.web.answering import answering
+from libs.common.web.edge import Edge, Who
+from libs.common.web.http import D, Routes
+from libs.common.web.openapi import Promise, document
+from libs.common.web.problems import PROBLEM_TYPE, Problem
 
 VERSION = "1"
 OPEN_PATHS = frozenset({"/health/live", "/health/ready", "/openapi.json"})

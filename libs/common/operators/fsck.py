@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 
 from libs.common.adapters import open_bus, open_documents, open_store
 from libs.common.adapters.sqlite_file import NotWritten
-from libs.common.compare import Topic, compared, heard
-from libs.common.console import NOT_WELL, WELL, Bar, Operator, no_bar
 from libs.common.consume import CURSORS, Cursor
 from libs.common.messages import Position
+from libs.common.operators.compare import Topic, compared, heard
+from libs.common.operators.console import NOT_WELL, WELL, Bar, Operator, no_bar
 from libs.common.ports import PAGE_MAX, SHARDS, Bus, Documents, EventStore, Query
 from libs.common.verify import Hashes, Survey, surveyed
 

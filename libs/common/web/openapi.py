@@ -8,8 +8,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from libs.common.messages import Role
-from libs.common.problems import SCHEMA, TITLES
-from libs.common.wellformed import Shape
+from libs.common.web.problems import SCHEMA, TITLES
+from libs.common.web.wellformed import Shape
 
 OPENAPI = "3.1.0"
 REF = "#/components/schemas/{model}"

@@ -7,10 +7,13 @@ from typing import Any
 import orjson
 from pydantic import BaseModel
 
-from libs.common.edge import CONTENT_JSON, JSON, Incoming, Outgoing
 from libs.common.errors import Behind, Busy, Malformed
 from libs.common.handle import Ask
-from libs.common.http import (
+from libs.common.messages import Position, Stamp
+from libs.common.shapes import Projection
+from libs.common.telemetry import current
+from libs.common.web.edge import CONTENT_JSON, JSON, Incoming, Outgoing
+from libs.common.web.http import (
     Asked,
     D,
     Doors,
@@ -22,10 +25,7 @@ from libs.common.http import (
     Upload,
     Versioned,
 )
-from libs.common.messages import Position, Stamp
-from libs.common.problems import Header
-from libs.common.shapes import Projection
-from libs.common.telemetry import current
+from libs.common.web.problems import Header
 
 UPLOADS_MAX = 1
 """Large raw bodies held in memory at once, for each such route."""

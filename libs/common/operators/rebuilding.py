@@ -11,15 +11,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from libs.common.console import MISUSED, NOT_WELL, WELL, Operator
 from libs.common.consume import NOWHERE, Halt, Standing
 from libs.common.errors import StoreAway
 from libs.common.messages import Position
+from libs.common.operators.console import MISUSED, NOT_WELL, WELL, Operator
+from libs.common.operators.tending import Misused, Tended, found, tending
+from libs.common.operators.upkeep import Rebuilt, RollBack
 from libs.common.ports import Bus, Documents
 from libs.common.project import Generation, build
 from libs.common.shapes import Projection
-from libs.common.tending import Misused, Tended, found, tending
-from libs.common.upkeep import Rebuilt, RollBack
 from libs.common.views import (
     Alias,
     flip,

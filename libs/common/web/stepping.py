@@ -15,9 +15,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from libs.common.clock import SteppedClock
-from libs.common.issuer import is_loopback
 from libs.common.messages import Instant, Message, instant
-from libs.common.problems import PROBLEM_TYPE, Problem
+from libs.common.web.issuer import is_loopback
+from libs.common.web.problems import PROBLEM_TYPE, Problem
 
 CLOCK_PATH = "/clock"
 BODY_BYTES_MAX = 1_000
