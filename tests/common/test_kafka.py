@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
+from types import SimpleNamespace
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -12,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from deploy.engines import engines as real
 from libs.common.adapters.kafka import KafkaBus, headers
+from libs.common.adapters.kafka_ending import end_consumer
 from libs.common.commit import NO_PREV, Commit, Draft, canonical, encode, shard_of
 from libs.common.errors import StoreAway
 from libs.common.messages import Actor, Dep, Position, Role
@@ -226,6 +229,21 @@ async def test_a_feed_of_a_dead_broker_ends_and_nobody_is_cancelled(tmp_path: Pa
     task = asyncio.current_task()
     assert task is not None
     assert not task.cancelling()
+
+
+async def test_a_client_that_writes_on_a_closed_connection_ends_all_the_same() -> None:
+    """uvloop says that with a RuntimeError, in the middle of a client's own goodbye."""
+    closed: list[str] = []
+
+    async def stop() -> None:
+        raise RuntimeError("the handler is closed")
+
+    async def close() -> None:
+        closed.append("client")
+
+    consumer: Any = SimpleNamespace(stop=stop, _fetcher=None, _client=SimpleNamespace(close=close))
+    await end_consumer(consumer)
+    assert closed == ["client"]
 
 
 async def _fail(bus: KafkaBus, made: Sequence[Commit], shard: int) -> None:

@@ -9,12 +9,12 @@ from typing import Self
 
 from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import TopicAlreadyExistsError, for_code
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from libs.common.adapters.kafka_ending import end_admin, end_producer
 from libs.common.adapters.kafka_feed import KafkaFeed, feeding
-from libs.common.adapters.kafka_reach import Reach
+from libs.common.adapters.kafka_reach import TROUBLE, Reach
 from libs.common.adapters.kafka_records import bounds, reading, records
 from libs.common.commit import Commit, parse
 from libs.common.errors import StoreAway
@@ -105,7 +105,7 @@ class KafkaBus:
         except BaseException as error:
             self._abandon(producer)
             self._topics.clear()
-            if isinstance(error, KafkaError | TimeoutError | OSError):
+            if isinstance(error, TROUBLE):
                 raise StoreAway(f"Kafka took no commits: {type(error).__name__}") from error
             raise
         return int(offsets[0])
@@ -184,7 +184,7 @@ class KafkaBus:
             try:
                 async with asyncio.timeout(TOPIC_SECONDS_MAX):
                     await self._make(topic)
-            except (KafkaError, TimeoutError, OSError) as error:
+            except TROUBLE as error:
                 raise StoreAway(f"Kafka has no topic {topic}: {type(error).__name__}") from error
             self._topics.add(topic)
         return topic

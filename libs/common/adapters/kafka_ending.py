@@ -11,7 +11,9 @@ from itertools import chain
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError, ProducerClosed
+from aiokafka.errors import ProducerClosed
+
+from libs.common.adapters.kafka_reach import TROUBLE
 
 STOP_SECONDS_MAX = 5.0
 
@@ -46,7 +48,7 @@ async def _ended(ending: Awaitable[None]) -> bool:
     try:
         async with asyncio.timeout(STOP_SECONDS_MAX):
             await ending
-    except (KafkaError, OSError, TimeoutError):
+    except TROUBLE:
         return False
     except asyncio.CancelledError:
         task = asyncio.current_task()

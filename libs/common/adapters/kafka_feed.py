@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager, suppress
 from time import monotonic
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.errors import CommitFailedError, IllegalStateError
 
 from libs.common.adapters.kafka_ending import end_consumer
-from libs.common.adapters.kafka_reach import Reach
+from libs.common.adapters.kafka_reach import TROUBLE, Reach
 from libs.common.commit import parse
 from libs.common.errors import StoreAway
 from libs.common.ports import SHARDS, Delivery
@@ -66,7 +66,7 @@ class KafkaFeed:
                 )
         except TimeoutError:
             found = {}
-        except KafkaError as error:
+        except TROUBLE as error:
             raise StoreAway(f"Kafka gave no commits: {type(error).__name__}") from error
         self._waited_seconds += self._now() - started
         if found:
@@ -140,7 +140,7 @@ class KafkaFeed:
     async def watch(self) -> None:
         """Asks where the partitions end and passes the hints on, as long as the feed lives."""
         while True:
-            with suppress(KafkaError, TimeoutError):
+            with suppress(*TROUBLE):
                 async with asyncio.timeout(ASK_SECONDS_MAX):
                     await self._ask()
                     await self.commit()
@@ -203,7 +203,7 @@ async def feeding(
         if watching is not None:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
-        with suppress(KafkaError, TimeoutError):
+        with suppress(*TROUBLE):
             async with asyncio.timeout(ASK_SECONDS_MAX):
                 await feed.commit()
         await end_consumer(consumer)
@@ -221,5 +221,5 @@ async def _start(
     try:
         async with asyncio.timeout(START_SECONDS_MAX):
             await consumer.start()
-    except (KafkaError, TimeoutError, OSError) as error:
+    except TROUBLE as error:
         raise StoreAway(f"Kafka let no consumer in: {type(error).__name__}") from error

@@ -12,6 +12,11 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
+from aiokafka.errors import KafkaError
+
+TROUBLE = (KafkaError, TimeoutError, OSError, RuntimeError)
+"""What a client of Kafka raises that passes by itself. RuntimeError: uvloop says it where something
+is written on a connection that has been closed meanwhile."""
 OPTIONS = frozenset({"tls", "ca", "certificate", "key"})
 
 

@@ -5,10 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError
 
 from libs.common.adapters.kafka_ending import end_consumer
-from libs.common.adapters.kafka_reach import Reach
+from libs.common.adapters.kafka_reach import TROUBLE, Reach
 from libs.common.errors import StoreAway
 
 READ_SECONDS_MAX = 20.0
@@ -25,7 +24,7 @@ async def reading(reach: Reach) -> AsyncIterator[AIOKafkaConsumer]:
         async with asyncio.timeout(READ_SECONDS_MAX):
             await consumer.start()
         yield consumer
-    except (KafkaError, TimeoutError, OSError) as error:
+    except TROUBLE as error:
         raise StoreAway(f"Kafka gave no records: {type(error).__name__}") from error
     finally:
         await end_consumer(consumer)
