@@ -92,7 +92,7 @@ async def _mended(store: EventStore, bus: Bus, log: str, seen: Checked, bar: Bar
 async def _put_back(
     store: EventStore, bus: Bus, topic: Topic, shard: int, missing: frozenset[int]
 ) -> int:
-    """The topic is read once more, as a consumer hears it. How many were written here."""
+    """The topic is read once more, as a consumer hears it. How many of them are back."""
     findings, batch, count = Findings(), list[Commit](), 0
     again = Topic(topic.log, findings.tell)
     async for record in bus.read(topic.log, shard):
@@ -121,7 +121,7 @@ async def _insert(store: EventStore, batch: Sequence[Commit]) -> int:
                 break
             if there[0].body != batch[0].body:
                 raise Fork(str(batch[0].position))
-            batch = batch[1:]  # it was there: a lost reply, or another one who recovers
+            batch, count = batch[1:], count + 1  # a lost reply, or another one who recovers
     if batch:
         raise StoreAway(f"the store does not take {batch[0].position}")
     return count
