@@ -21,7 +21,7 @@ from libs.common.settings import Settings
 from tests.common.beads import add
 from tests.common.doors import ROOMS, Doors, alive, service, settled, until
 from tests.common.test_real_engines import open_real, topic_is_whole
-from tests.common.test_recover import strung_everywhere
+from tests.common.test_recover import flows, strung_everywhere
 from tests.ports.chains import everything
 
 pytestmark = pytest.mark.engines
@@ -89,6 +89,13 @@ async def strung(running: Running, start: int) -> None:
     await asyncio.gather(*map(one, range(start, start + BEADS)))
 
 
+async def written(running: Running, doors: Doors, start: int) -> None:
+    """Commands that have come all the way: into the read models and onto the topic."""
+    await strung(running, start)
+    await settled(running, doors.store)
+    await until(lambda: topic_is_whole(doors))
+
+
 async def relayed(doors: Doors) -> Running:
     running = await service(doors)
     running.relayed = True
@@ -101,9 +108,7 @@ async def test_a_restored_store_is_fenced_until_recover_has_brought_back_the_sam
     async with open_real(place.kafka, place.mongo, place.prefix) as doors:
         running = await relayed(doors)
         async with alive(running):
-            await strung(running, FIRST)
-            await settled(running, doors.store)
-            await until(lambda: topic_is_whole(doors))
+            await written(running, doors, FIRST)
         before = [commit.body for commit in await everything(doors.store)]
     gone = await place.restore_older_copy()
     assert gone > BEADS / 3
@@ -132,18 +137,12 @@ async def test_a_restored_store_is_fenced_until_recover_has_brought_back_the_sam
     assert (await place.ask("recover"))[1] == ["beads: nothing to recover", "beads: well"]
 
 
-async def flows(running: Running) -> bool:
-    return not running.relay.fence.held and not running.not_ready()
-
-
 async def test_a_deleted_topic_is_filled_again_and_readers_see_no_gap(place: Place) -> None:
     """With the service stopped, so that nobody but `recover` makes it again."""
     async with open_real(place.kafka, place.mongo, place.prefix) as doors:
         running = await relayed(doors)
         async with alive(running):
-            await strung(running, FIRST)
-            await settled(running, doors.store)
-            await until(lambda: topic_is_whole(doors))
+            await written(running, doors, FIRST)
     admin = await place.admin()
     await admin.delete_topics([place.topic])
     while any(each["topic"] == place.topic for each in await admin.describe_topics()):
@@ -172,9 +171,7 @@ async def test_a_topic_deleted_under_a_service_at_work_heals(place: Place) -> No
             admin = await place.admin()
             await admin.delete_topics([place.topic])
             await admin.close()
-            await strung(running, SECOND)
-            await settled(running, doors.store)
-            await until(lambda: topic_is_whole(doors))
+            await written(running, doors, SECOND)
     assert (await place.ask("fsck"))[0] == WELL
 
 
@@ -183,9 +180,7 @@ async def test_records_deleted_under_a_relay_are_sent_again(place: Place) -> Non
     async with open_real(place.kafka, place.mongo, place.prefix) as doors:
         running = await relayed(doors)
         async with alive(running):
-            await strung(running, FIRST)
-            await settled(running, doors.store)
-            await until(lambda: topic_is_whole(doors))
+            await written(running, doors, FIRST)
             admin = await place.admin()
             everything_there = RecordsToDelete(before_offset=-1)
             await admin.delete_records(
@@ -197,6 +192,4 @@ async def test_records_deleted_under_a_relay_are_sent_again(place: Place) -> Non
         assert await topic_is_whole(doors)
         running = await relayed(doors)
         async with alive(running):
-            await strung(running, SECOND)
-            await settled(running, doors.store)
-            await until(lambda: topic_is_whole(doors))
+            await written(running, doors, SECOND)
