@@ -80,7 +80,7 @@ async def opened(
             documents = await enter(open_documents(settings.views_url, one.name, prefix))
             running = Running(
                 one, stores[one.name], bus, documents, keyring, await keyring.refs(), clock,
-                frozenset(parts), relayed=urlsplit(settings.bus_url).scheme != "sqlite",
+                frozenset(parts), relayed=settings.relayed,
             )  # fmt: skip
             stack.push_async_callback(running.close)
             found.append(running)
@@ -153,7 +153,7 @@ def _development(
 
 def _has_twins(settings: Settings, parts: Collection[str]) -> bool:
     """Whether callers may go to another process; an embedded log is served by one alone."""
-    return API in parts and urlsplit(settings.bus_url).scheme != "sqlite"
+    return API in parts and settings.relayed
 
 
 def _not_ready(state: Sequence[Loops], services: Sequence[Running], leaving: Leaving) -> list[str]:

@@ -100,6 +100,11 @@ class Settings:
         settings._agree()
         return settings
 
+    @property
+    def relayed(self) -> bool:
+        """Whether commits are sent on; an embedded log is read where it is written."""
+        return urlsplit(self.bus_url).scheme != "sqlite"
+
     def _agree(self) -> None:
         """What one setting asks of another."""
         if self.clock == "stepped" and not self.allow_dev_issuer:

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 from uuid import UUID, uuid5
 
 import orjson
-from cryptography.exceptions import InvalidTag
 
 from libs.common.adapters import open_bus, open_keys, open_store
 from libs.common.adapters.sqlite_documents import LAYOUT
@@ -127,11 +126,7 @@ async def unopened(keyring: Keyring, commits: Sequence[Commit]) -> list[Position
     found = []
     for commit in commits:
         envelopes = [sealed.envelope() for sealed in _envelopes(commit.content)]
-        try:
-            opened = await keyring.opened(envelopes)
-        except InvalidTag:  # sealed under another key than the one that was kept
-            opened = [ERASED]
-        if ERASED in opened:
+        if ERASED in await keyring.opened(envelopes):
             found.append(commit.position)
     return found
 

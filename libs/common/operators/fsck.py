@@ -7,7 +7,6 @@ store, so that whatever was seen must be found in what is read next.
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from libs.common.adapters import open_bus, open_documents, open_store
 from libs.common.adapters.sqlite_file import NotWritten
@@ -70,7 +69,6 @@ async def fsck(operator: Operator) -> int:
 
 async def _checked(operator: Operator, log: str) -> Checked:
     settings = operator.settings
-    sent = urlsplit(settings.bus_url).scheme != "sqlite"
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         store = await enter(open_store(settings.store_url, log, True, settings.prefix))
@@ -82,7 +80,7 @@ async def _checked(operator: Operator, log: str) -> Checked:
         except NotWritten:
             pass  # read models may be thrown away; they are built again
         bars = stack.enter_context(operator.bars())
-        topic_bus = bus if sent else None
+        topic_bus = bus if settings.relayed else None
         return await checked(store, topic_bus, bus, log, readers, operator.bar(bars, log))
 
 

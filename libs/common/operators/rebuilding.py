@@ -9,7 +9,6 @@ import argparse
 import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from libs.common.consume import NOWHERE, Halt, Standing
 from libs.common.errors import StoreAway
@@ -66,7 +65,6 @@ async def rebuild(operator: Operator) -> int:
 
 
 async def _anew(operator: Operator, tended: Tended, projection: Projection[Any]) -> int:
-    embedded = urlsplit(operator.settings.bus_url).scheme == "sqlite"
     with operator.bars() as bars:
         bar = bars.add_task(projection.name, total=None)
         try:
@@ -76,7 +74,7 @@ async def _anew(operator: Operator, tended: Tended, projection: Projection[Any])
                 tended.rooms.name,
                 projection,
                 lambda done, whole: bars.update(bar, completed=done, total=whole),
-                0 if embedded else LINGER_SECONDS,
+                LINGER_SECONDS if operator.settings.relayed else 0,
             )
         except LookupError:
             raise Misused(f"{projection.name} has not been built a first time yet") from None

@@ -6,7 +6,6 @@ refused before anything is written. It may be stopped at any moment and run agai
 
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from urllib.parse import urlsplit
 
 from libs.common.adapters import open_broken_store, open_bus
 from libs.common.commit import Commit
@@ -27,7 +26,7 @@ async def recover(operator: Operator) -> int:
     """Tells of each service in turn. Raises StoreAway, and Taken while an embedded one is running:
     it is to be stopped first."""
     settings = operator.settings
-    if urlsplit(settings.bus_url).scheme == "sqlite":
+    if not settings.relayed:
         operator.say("recover: nothing is sent here, so there is no second copy to recover from")
         return MISUSED
     worst = WELL
