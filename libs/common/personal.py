@@ -17,6 +17,8 @@ STORED = {"from": "stored"}
 """Context for the log's words: personal fields must be sealed, under the right key class."""
 
 
+MARK = "personal"
+"""In the metadata of a personal field's schema: its mark."""
 WORDS = ("a", "c", "f", "k")
 """Of an envelope: algorithm, cipher, label (the field), key."""
 
@@ -71,11 +73,11 @@ class Personal:
 
     def __init__(self, key_class: KeyClass) -> None:
         self.key_class = key_class
-        self._within = f":{key_class.value}:"
+        self.within = f":{key_class.value}:"
 
     def sealed(self, value: Sealed) -> bool:
         """Whether it is sealed under this key class; no other part of a key's id has colons."""
-        return self._within in value.key
+        return self.within in value.key
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -104,6 +106,7 @@ class Personal:
         return core_schema.with_info_wrap_validator_function(
             check,
             plain,
+            metadata={MARK: self},
             serialization=core_schema.wrap_serializer_function_ser_schema(dump, schema=plain),
         )
 
