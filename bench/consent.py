@@ -27,7 +27,7 @@ from services.consent.events import (
     RecordClass,
     Terms,
 )
-from services.consent.views.access import Access, Allow, access, access_key, may
+from services.consent.views.access import Access, Allow, access, access_key, clauses, may
 from services.consent.views.students import Pupil
 
 STUDENTS = 57_000
@@ -81,7 +81,7 @@ async def decisions(_: Path, size: int) -> Figures:
     students = [f"stu_{number}" for number in range(STUDENTS)]
     pupils = {student: Pupil(student=student, school="sch_bench") for student in students}
     known = {
-        access_key(student, AGENCY): _access(student, number)
+        access_key(student, AGENCY): clauses(_access(student, number))
         for number, student in enumerate(students)
     }
     allowed, began = 0, perf_counter()
@@ -89,7 +89,7 @@ async def decisions(_: Path, size: int) -> Figures:
         student = students[number * STRIDE % STUDENTS]
         answer = may(
             pupils.get(student),
-            known.get(access_key(student, AGENCY)),
+            known.get(access_key(student, AGENCY), ()),
             QUESTIONS[number % len(QUESTIONS)],
             Purpose.REFERRAL,
             TODAY,

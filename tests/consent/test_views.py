@@ -27,7 +27,7 @@ from services.consent.events import (
     StudentLeft,
     StudentMoved,
 )
-from services.consent.views.access import Access, Allow, Deny, Live, access, may
+from services.consent.views.access import Access, Allow, Deny, Live, access, clauses, may
 from services.consent.views.clocks import clocks
 from services.consent.views.family import family, requests
 from services.consent.views.identity import Person, birthday, identity, named, of_age
@@ -61,7 +61,7 @@ def question(
 ) -> Allow | Deny:
     pupil = after(students, *events).get(f.STUDENT)
     allowed = after(access, *events).get(KEY)
-    return may(pupil, allowed, record_class, purpose, today, **more)
+    return may(pupil, clauses(allowed), record_class, purpose, today, **more)
 
 
 def test_what_was_allowed_may_be_seen_and_the_answer_names_the_permission() -> None:

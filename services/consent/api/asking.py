@@ -22,7 +22,7 @@ from services.consent.api.doors import (
 )
 from services.consent.decider.commands import Remind, RequestConsent, WithdrawRequest
 from services.consent.events import DISTRICT, Purpose, RecordClass, Token
-from services.consent.views.access import Deny, access, access_key, may
+from services.consent.views.access import Deny, access, access_key, clauses, may
 from services.consent.views.family import Waiting, requests
 from services.consent.views.identity import of_age
 from services.consent.views.students import Pupil, students
@@ -155,7 +155,7 @@ async def may_see(question: Question[MayQuestion], doors: Doors) -> MayAnswer:
     today = doors.directory.calendar.local(question.now)
     answer = may(
         pupil,
-        allowed,
+        clauses(allowed),
         asked.record_class,
         asked.purpose,
         today,

@@ -39,6 +39,8 @@ class RecordClass(StrEnum):
     PSYCHOTHERAPY = "psychotherapy"
     SUD = "sud"
 
+    __hash__ = str.__hash__  # an enumeration's own is Python, and sets ask for it
+
 
 RESERVED = frozenset({RecordClass.PSYCHOTHERAPY, RecordClass.SUD})
 
@@ -49,6 +51,8 @@ class Purpose(StrEnum):
     TREATMENT = "treatment"
     EVALUATION = "evaluation"
     BILLING = "billing"
+
+    __hash__ = str.__hash__  # an enumeration's own is Python, and sets ask for it
 
 
 class UntilEvent(StrEnum):

@@ -1,6 +1,6 @@
 """May this agency see this class of record of this student for this purpose now?"""
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from datetime import date
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -65,54 +65,81 @@ class Deny(NamedTuple):
     code: str
 
 
+class Clause(NamedTuple):
+    """A permission made ready to be asked. `ended`: why it has, if it has; `allow`: the answer."""
+
+    holder: str
+    starts: date
+    until: date
+    ended: str | None
+    own: bool
+    classes: Classes
+    purposes: Purposes
+    allow: Allow
+
+
+def clauses(access: Access | None) -> tuple[Clause, ...]:
+    """What `may` is asked with: whoever keeps it answers many questions about one document. Open
+    permissions first, then the one that lasts longest, then the smallest id."""
+    grants = access.grants if access else ()
+    return tuple(
+        map(_clause, sorted(grants, key=lambda live: (live.situation != "open", *_order(live))))
+    )
+
+
+def _clause(live: Live) -> Clause:
+    ended = None if live.situation == "open" else live.situation
+    allow = Allow(live.grant, live.version, live.position)
+    return Clause(
+        live.holder, live.starts, live.until, ended, live.own, live.classes, live.purposes, allow
+    )
+
+
 def may(
     pupil: Pupil | None,
-    access: Access | None,
+    held: Sequence[Clause],
     record_class: RecordClass,
     purpose: Purpose,
     today: date,
     holder: str = DISTRICT,
     of_age: bool = False,
 ) -> Allow | Deny:
-    """The answer of this moment, with the permission and version it rests on. Pure: the same
-    documents, date and question give the same answer for ever."""
-    if pupil is None or pupil.situation == "erasing":
+    """The answer of this moment, with the permission and version it rests on, or what speaks
+    against the first one. Pure: the same documents, date and question give the same answer for
+    ever."""
+    if pupil is None:
         return Deny("unknown-student")
-    if pupil.situation == "left":
-        return Deny("student-left")
-    if access is None:
-        return Deny("no-grant")
+    if pupil.situation != "enrolled":
+        return Deny("unknown-student" if pupil.situation == "erasing" else "student-left")
     of_age = of_age or pupil.passed
-    best: tuple[bool, date, str] | None = None
-    code = "no-grant"
-    for live in access.grants:
-        if live.holder != holder:
+    first: Clause | None = None
+    for clause in held:
+        whose, starts, until, ended, own, classes, purposes, allow = clause
+        if whose != holder:
             continue
-        reason = _denied(live, record_class, purpose, today, of_age)
-        if reason is None:
-            return Allow(live.grant, live.version, live.position)
-        rank = (live.situation == "open", live.until, live.grant)
-        if best is None or rank[:2] > best[:2] or (rank[:2] == best[:2] and rank[2] < best[2]):
-            best, code = rank, reason
-    return Deny(code)
+        if (
+            record_class in classes
+            and purpose in purposes
+            and ended is None
+            and starts <= today <= until
+            and (own or not of_age)
+        ):
+            return allow
+        first = first or clause
+    return Deny("no-grant" if first is None else _against(first, record_class, today, of_age))
 
 
-def _denied(
-    live: Live, record_class: RecordClass, purpose: Purpose, today: date, of_age: bool
-) -> str | None:
-    if today < live.starts:
+def _against(clause: Clause, record_class: RecordClass, today: date, of_age: bool) -> str:
+    """The first reason that holds, of a permission that does not allow it."""
+    if today < clause.starts:
         return "not-yet"
-    if live.situation != "open":
-        return live.situation
-    if today > live.until:
+    if clause.ended is not None:
+        return clause.ended
+    if today > clause.until:
         return "expired"
-    if of_age and not live.own:
+    if of_age and not clause.own:
         return "rights-passed"
-    if record_class not in live.classes:
-        return "class-not-covered"
-    if purpose not in live.purposes:
-        return "purpose-not-covered"
-    return None
+    return "purpose-not-covered" if record_class in clause.classes else "class-not-covered"
 
 
 AccessEvent = ConsentGranted | ConsentNarrowed | ConsentRevoked | ConsentExpired
