@@ -9,7 +9,6 @@ from typing import Annotated, Any
 from uuid import uuid4
 
 import httpx2
-from fastapi import FastAPI
 from pydantic import Field
 
 from libs.common.adapters import open_documents, open_keys, open_store
@@ -22,7 +21,7 @@ from libs.common.messages import Command, Message, Record, Role, View
 from libs.common.ports import Clock
 from libs.common.sealing import Keyring, Refs
 from libs.common.views import Views
-from libs.common.web.application import Door, application, check_routes, mount
+from libs.common.web.application import Application, Door, application, check_routes, mount
 from libs.common.web.auth import Tokens
 from libs.common.web.http import Asked, Order, Question, Replied, Routes, Upload, Versioned
 from libs.common.web.issuer import Issuer, issuer_app
@@ -180,7 +179,7 @@ async def upload(up: Upload[Dry], doors: Doors) -> Replied:
 class Counter:
     """What a test holds: the application, a client of it, and what stands behind it."""
 
-    app: FastAPI
+    app: Application
     client: httpx2.AsyncClient
     issuer: Issuer
     doors: Doors

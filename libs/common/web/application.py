@@ -4,6 +4,7 @@ A route without a rule about who may use it does not get through `check_routes`.
 """
 
 from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -13,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from libs.common.web.answering import answering
 from libs.common.web.edge import Edge, Who
@@ -27,29 +28,89 @@ NO_STORE = {"Cache-Control": "no-store"}
 
 
 class Door(APIRoute):
-    """A route whose request goes straight to its edge; FastAPI matches it and lists it."""
+    """A route whose request goes straight to its edge; FastAPI lists it."""
 
     def __init__(self, promise: Promise, edge: ASGIApp) -> None:
         methods = [promise.method]
         super().__init__(promise.path, _at_the_edge, methods=methods, name=promise.name)
         self.promise = promise
         self.app = edge
+        self.steps = promise.path.split("/")
+        self.names = [step[1:-1] for step in self.steps if _is_open(step)]
 
 
 async def _at_the_edge() -> None:
     """Stands in the list of routes where the edge answers."""
 
 
-def application(title: str, ready: Callable[[], list[str]]) -> FastAPI:
+@dataclass(eq=False)
+class Step:
+    """Where a path has led to: what may follow, and the door that stands here."""
+
+    spelt: dict[str, "Step"] = field(default_factory=dict)
+    open: "Step | None" = None
+    door: Door | None = None
+
+
+class Application(FastAPI):
+    """Finds a door step by step, whatever their number. All else (health, mounts, other methods,
+    what is not there) takes FastAPI's way, which tries one route after the other."""
+
+    def __init__(self, title: str) -> None:
+        super().__init__(
+            title=title,
+            version=VERSION,
+            docs_url=None,
+            redoc_url=None,
+            redirect_slashes=False,
+            telemetry={"tracing": False, "metrics": False, "logs": False},  # ours has a closed list
+        )
+        self.methods: dict[str, Step] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        door = self.door(scope) if scope["type"] == "http" else None
+        if door is None:
+            await super().__call__(scope, receive, send)
+        else:
+            await door.app(scope, receive, send)
+
+    def add(self, door: Door) -> None:
+        self.router.routes.append(door)
+        here = self.methods.setdefault(door.promise.method, Step())
+        for step in door.steps:
+            if _is_open(step):
+                here.open = here.open or Step()
+                here = here.open
+            else:
+                here = here.spelt.setdefault(step, Step())
+        here.door = door
+
+    def door(self, scope: Scope) -> Door | None:
+        """What is spelt out goes before what is open; the request then carries what it says."""
+        here, said = self.methods.get(scope["method"]), []
+        for step in scope["path"].split("/"):
+            if here is None:
+                return None
+            following = here.spelt.get(step)
+            if following is None and step:
+                following = here.open
+                said.append(step)
+            here = following
+        if here is None or here.door is None:
+            return None
+        scope["path_params"] = dict(zip(here.door.names, said, strict=True))
+        return here.door
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            promises = [door.promise for door in _doors(self)]
+            self.openapi_schema = document(self.title, self.version, promises)
+        return self.openapi_schema
+
+
+def application(title: str, ready: Callable[[], list[str]]) -> Application:
     """`ready` gives the reasons why the service should get no requests yet; none means it is."""
-    app = FastAPI(
-        title=title,
-        version=VERSION,
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-        telemetry={"tracing": False, "metrics": False, "logs": False},  # ours has a closed list
-    )
+    app = Application(title)
 
     async def live() -> Response:
         return _readiness([])
@@ -61,11 +122,10 @@ def application(title: str, ready: Callable[[], list[str]]) -> FastAPI:
     app.add_api_route("/health/ready", is_ready, methods=["GET"])
     app.add_exception_handler(HTTPException, _not_routed)
     app.add_exception_handler(Exception, _broken)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way
     return app
 
 
-def mount(app: FastAPI, routes: Routes[D], doors: D, who: Who) -> None:
+def mount(app: Application, routes: Routes[D], doors: D, who: Who) -> None:
     """What is spelt out stands before what is open: `/v1/a/search` before `/v1/a/{ref}`."""
     lines = sorted(routes.table, key=lambda line: _openness(line.promise.path))
     for line in lines:
@@ -76,7 +136,7 @@ def mount(app: FastAPI, routes: Routes[D], doors: D, who: Who) -> None:
             if door.promise.name == promise.name:
                 raise TypeError(f"the name {promise.name} is taken")
         edge = Edge(promise.path, promise.roles, who, answering(line, doors))
-        app.router.routes.append(Door(promise, edge))
+        app.add(Door(promise, edge))
 
 
 def check_routes(app: FastAPI, known: Collection[str] = ()) -> None:
@@ -94,15 +154,12 @@ def _doors(app: FastAPI) -> list[Door]:
     return [route for route in app.router.routes if isinstance(route, Door)]
 
 
+def _is_open(step: str) -> bool:
+    return step.startswith("{")
+
+
 def _openness(path: str) -> list[bool]:
-    return [step.startswith("{") for step in path.split("/")]
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    if app.openapi_schema is None:
-        promises = [door.promise for door in _doors(app)]
-        app.openapi_schema = document(app.title, app.version, promises)
-    return app.openapi_schema
+    return [_is_open(step) for step in path.split("/")]
 
 
 def _readiness(reasons: list[str]) -> Response:
