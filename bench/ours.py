@@ -55,7 +55,6 @@ async def desk(
         await keyring.prepare(students, {KeyClass.RECORD})
         handler = Handler(notes, Appender(store, LOG, SystemClock()), keyring)
         yield Desk(handler, store)
-        await handler.close()
         await handler.appender.close()
 
 

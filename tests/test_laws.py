@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from libs.common.commit import decode_event, encode_event
 from libs.common.errors import Refused
 from libs.common.messages import REGISTRY, Command, Event, Stamp, State
+from libs.common.words import asked, canonical
 from tests.drawing import Draw
 from tests.laws import LAWS, STUDENT, Law, names
 
@@ -122,6 +123,7 @@ def test_the_laws_hold_whatever_is_asked(law: Law) -> None:
 
 def obeys(law: Law, step: Step) -> None:
     decider = law.decider
+    assert asked(step.command) == canonical(step.command.asked()), "one form of what was asked"
     assert ask(law, step.state, step.command) == step, "deciding is not luck"
     for event in step.events:
         stored = orjson.loads(encode_event(event))

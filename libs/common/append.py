@@ -41,7 +41,7 @@ class Appended(NamedTuple):
     replayed: bool
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class _Waiting:
     draft: Draft
     done: asyncio.Future[Appended]
@@ -196,6 +196,9 @@ class Appender:
         for waiting, row in zip(group, rows, strict=True):
             self._heads[row.shard] = row
             waiting.answer(Appended(row, False))
+        self._tell(rows)
+
+    def _tell(self, rows: Sequence[Commit]) -> None:
         if rows:
             for hear in self.heard:
                 hear(rows)
@@ -217,6 +220,7 @@ class Appender:
             if tries == CONFIRM_TRIES_MAX - 1:
                 raise StoreAway("a stored command did not reach the majority")
             await self._pause(tries)
+        self._tell(list(found.values()))
         left = []
         for waiting in group:
             prior = found.get(waiting.draft.command)
@@ -290,9 +294,9 @@ def not_before(
 ) -> datetime:
     """Monotone after `last`, and later than everything that is rested on: another process's clock
     may be ahead of ours."""
-    rests = [now, *(dep.at + TICK for dep in deps)]
+    found = now if last is None or now > last else last
     if cause is not None:
-        rests.append(cause.at + TICK)
-    if last is not None:
-        rests.append(last)
-    return max(rests)
+        found = max(found, cause.at + TICK)
+    for dep in deps:
+        found = max(found, dep.at + TICK)
+    return found

@@ -14,8 +14,10 @@ from hashlib import sha256
 from typing import Any, Generic, NamedTuple, cast
 from uuid import UUID
 
+import orjson
+
 from libs.common.append import Appender, not_before, same_request
-from libs.common.commit import Commit, Draft, canonical, encode_event
+from libs.common.commit import Commit, Draft, encode_event
 from libs.common.errors import (
     Conflict,
     Forgotten,
@@ -28,6 +30,7 @@ from libs.common.messages import Dep, Position, Stamp
 from libs.common.sealing import Keyring
 from libs.common.shapes import C, Decider, E, S
 from libs.common.telemetry import current, span
+from libs.common.words import asked
 
 TRIES_MAX = 3
 """Times a command is decided anew because its stream moved under it."""
@@ -73,21 +76,26 @@ class Known(NamedTuple, Generic[S]):
     position: Position | None
 
 
-@dataclass(eq=False)
-class _Queue:
+class _Turns:
     """The commands of one stream take turns."""
 
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    length: int = 0
+    __slots__ = ("length", "lock")
+
+    def __init__(self) -> None:
+        self.lock, self.length = asyncio.Lock(), 0
 
 
 class _Decided(NamedTuple):
-    """`trace` is what the commit belongs to: the deciding, when it is recorded."""
+    """`sealed` is the command as it was decided; `trace` is what the commit belongs to: the
+    deciding, when it is recorded."""
 
     events: Sequence[Any]
-    request: str | None
+    sealed: Any
     subject: str | None
     trace: str | None
+
+
+NOTHING = _Decided((), None, None, None)
 
 
 @dataclass(eq=False)
@@ -100,21 +108,27 @@ class Handler(Generic[S, C, E]):
     shared: bool = False
     """Other processes write to the same streams, so what is cached here may be old."""
     _known: "OrderedDict[str, Known[S]]" = field(default_factory=OrderedDict)
-    _queues: dict[str, "_Queue"] = field(default_factory=dict)
-    _flights: dict[UUID, tuple[Ask[C], "asyncio.Task[Answer]"]] = field(default_factory=dict)
+    _turns: dict[str, _Turns] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._empty = Known(self.decider.initial, 0, None, None)
+        self._prefix = f"{self.decider.category}/"
+        self.appender.heard.append(self._hear)
 
     async def __call__(self, ask: Ask[C]) -> Answer:
         """Raises Refused, Conflict, WrongVersion (the caller's own If-Match), KeyReused, TooLarge,
-        Busy or StoreAway. Goes on to its end when the caller goes away."""
-        flight = self._flights.get(ask.id)
-        if flight is not None:
-            if not _same_words(flight[0], ask):
-                raise KeyReused()
-            return await asyncio.shield(flight[1])
-        task = asyncio.create_task(self._alone(ask))
-        self._flights[ask.id] = (ask, task)
-        task.add_done_callback(lambda _: self._flights.pop(ask.id, None))
-        return await asyncio.shield(task)
+        Busy or StoreAway. When the caller goes away its command may still be stored, or not."""
+        turns = self._turns.get(ask.stream)
+        if turns is None:
+            turns = self._turns[ask.stream] = _Turns()
+        turns.length += 1
+        try:
+            async with turns.lock:
+                return await self._answer(ask)
+        finally:
+            turns.length -= 1
+            if turns.length == 0:
+                del self._turns[ask.stream]
 
     async def known(self, stream: str) -> Known[S]:
         """The stream's state as this process knows it; read from the log when it is not cached."""
@@ -128,29 +142,12 @@ class Handler(Generic[S, C, E]):
             return await self.known(stream)
         return await self._read(stream, self._known.get(stream))
 
-    async def close(self) -> None:
-        """Waits for every command that is under way."""
-        tasks = [task for _, task in self._flights.values()]
-        if tasks:
-            await asyncio.wait(tasks)
-
-    async def _alone(self, ask: Ask[C]) -> Answer:
-        queue = self._queues.setdefault(ask.stream, _Queue())
-        queue.length += 1
-        try:
-            async with queue.lock:
-                return await self._answer(ask)
-        finally:
-            queue.length -= 1
-            if queue.length == 0:
-                del self._queues[ask.stream]
-
     async def _answer(self, ask: Ask[C]) -> Answer:
         moves = 0
         while True:
             known = await (self.known(ask.stream) if moves else self._first_known(ask))
             refusal: Refused | WrongVersion | None = None
-            decided = _Decided((), None, None, None)
+            decided = NOTHING
             try:
                 decided = await self._decide(ask, known)
                 if ask.expected is not None and ask.expected != known.version:
@@ -186,7 +183,7 @@ class Handler(Generic[S, C, E]):
             with span("decide", ask.trace, log=self.appender.log):
                 events, trace = self.decider.decide(known.state, sealed), current()
             if not events or not offers or await self._durable(offers):
-                return _Decided(events, request_hash(ask.path, sealed), subject, trace)
+                return _Decided(events, sealed, subject, trace)
         raise StoreAway("the student's keys do not settle")
 
     async def _sealed(self, command: C, subject: str | None) -> tuple[C, Any]:
@@ -208,26 +205,42 @@ class Handler(Generic[S, C, E]):
         draft = Draft(
             stream=ask.stream,
             expected=known.version,
-            events=tuple(encode_event(event) for event in events),
-            types=tuple(event.type for event in events),
+            events=tuple(map(encode_event, events)),
+            types=tuple([event.type for event in events]),
             command=ask.id,
             correlation=ask.correlation or ask.id,
             actor=ask.command.stamp.actor,
             subjects=(decided.subject,) if decided.subject else (),
-            request=decided.request,
+            request=request_hash(ask.path, decided.sealed),
             result=ask.result,
             cause=ask.cause,
             deps=ask.deps,
             trace=decided.trace,
             told=tuple(events),
         )
-        commit, replayed = await self.appender.append(draft)
+        try:
+            commit, replayed = await self.appender.append(draft)
+        except StoreAway:
+            self._known.pop(ask.stream, None)  # it may be stored, and nobody would be told of it
+            raise
         if replayed:
-            self._known.pop(ask.stream, None)
             return _first_answer(commit)
-        state = self.decider.fold(events, known.state)
-        self._keep(ask.stream, Known(state, commit.last, commit.at, commit.position))
         return Answer(commit.position, commit.last, ask.result)
+
+    def _hear(self, commits: Sequence[Commit]) -> None:
+        """What was stored is known from then on, also when its caller has gone away: nobody may be
+        shown what it took back."""
+        for commit in commits:
+            known = self._known.get(commit.stream)
+            if known is None:
+                if commit.first > 1 or not commit.stream.startswith(self._prefix):
+                    continue
+                known = self._empty
+            if commit.first == known.version + 1:
+                state = self.decider.fold(cast("list[E]", commit.told), known.state)
+                self._keep(commit.stream, Known(state, commit.last, commit.at, commit.position))
+            elif commit.last > known.version:
+                del self._known[commit.stream]
 
     async def _prior(self, ask: Ask[C], known: Known[S]) -> Answer | None:
         """The first answer of a command that was stored already; its own twin may not be at
@@ -251,22 +264,24 @@ class Handler(Generic[S, C, E]):
 
     async def _first_known(self, ask: Ask[C]) -> Known[S]:
         if ask.new and ask.stream not in self._known:
-            return Known(self.decider.initial, 0, None, None)
+            return self._empty
         return await self.known(ask.stream)
 
     async def _read(self, stream: str, known: Known[S] | None = None) -> Known[S]:
         """Reads on from what is known; a type that this build does not know is not passed over."""
-        found = known or Known(self.decider.initial, 0, None, None)
+        found = known or self._empty
         async for commit in self.appender.store.stream(stream, after=found.version):
-            if len(commit.recorded) != len(commit.types):
+            if None in commit.told:
                 raise StoreAway("the stream holds events of a newer release")
-            events = cast("list[E]", [entry.event for entry in commit.recorded])
-            state = self.decider.fold(events, found.state)
+            state = self.decider.fold(cast("list[E]", commit.told), found.state)
             found = Known(state, commit.last, commit.at, commit.position)
         self._keep(stream, found)
         return found
 
     def _keep(self, stream: str, known: Known[S]) -> None:
+        newer = self._known.get(stream)
+        if newer is not None and newer.version > known.version:
+            return  # a commit was stored while the stream was read
         self._known[stream] = known
         self._known.move_to_end(stream)
         if len(self._known) > STATES_MAX:
@@ -277,17 +292,9 @@ def request_hash(path: str | None, sealed: Any) -> str | None:
     """What the caller sent: route, path, sealed body. Stamp, facts and deps differ on a retry."""
     if path is None:
         return None
-    words = canonical([path, type(sealed).__name__, sealed.asked()])
+    words = orjson.dumps([path, type(sealed).__name__, orjson.Fragment(asked(sealed))])
     return f"sha256:{sha256(words).hexdigest()}"
 
 
 def _first_answer(prior: Commit) -> Answer:
     return Answer(prior.position, prior.last, prior.content.get("result"), replayed=True)
-
-
-def _same_words(one: Ask[C], other: Ask[C]) -> bool:
-    return (
-        one.path == other.path
-        and type(one.command) is type(other.command)
-        and one.command.asked() == other.command.asked()
-    )

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from libs.common.commit import NO_PREV, Commit, canonical, chained, parse
+from libs.common.commit import NO_PREV, Commit, chained, parse
 from libs.common.errors import Fork, StoreAway
 from libs.common.messages import View
 from libs.common.ports import SHARDS, Doc, EventStore, Row
 from libs.common.shapes import Decider, Projection, S
 from libs.common.verify import scanned
+from libs.common.words import canonical
 
 ENVELOPE = frozenset({"_id", "_rev", "_pos", "_at", "_gone"})
 """What a document carries for the machinery; hashes and comparisons leave it out."""

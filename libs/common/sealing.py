@@ -12,7 +12,6 @@ from base64 import b32encode, urlsafe_b64decode
 from binascii import b2a_base64
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum
 from functools import cache
@@ -25,12 +24,12 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from pydantic import BaseModel, TypeAdapter
 
-from libs.common.commit import canonical
 from libs.common.errors import Forgotten
 from libs.common.messages import Command, Event, nested
 from libs.common.personal import KeyClass, Sealed, marked
 from libs.common.ports import Keys
 from libs.common.secret_file import make_once
+from libs.common.words import canonical
 
 KEY_BYTES = 64
 KEY_SECONDS_MAX = 300.0
@@ -245,30 +244,36 @@ class _NotHeld(Exception):
     """A key that must be fetched, or made, before anything can be sealed with it."""
 
 
-@dataclass(eq=False)
 class _Ciphers:
     """The keys of one subject, by class, while a command is sealed. With `offers`, what nobody has
     is made; without, it is NotHeld."""
 
-    held: Callable[[str], AESSIV | None]
-    subject: str
-    offers: Offers | None = None
-    random_bytes: Callable[[int], bytes] = os.urandom
-    _found: dict[str, tuple[AESSIV, str, bytes]] = field(default_factory=dict)
+    __slots__ = ("_found", "_held", "_random_bytes", "offers", "subject")
+
+    def __init__(
+        self,
+        held: Callable[[str], AESSIV | None],
+        subject: str,
+        offers: Offers | None = None,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self._held, self.subject, self.offers = held, subject, offers
+        self._random_bytes = random_bytes
+        self._found: dict[str, tuple[AESSIV, str, bytes]] = {}
 
     def of(self, key_class: str) -> tuple[AESSIV, str, bytes]:
         """The cipher and the key's id, as text and as bytes."""
         found = self._found.get(key_class)
         if found is None:
             ident = key_id(self.subject, key_class)
-            found = (self.held(ident) or self._made(key_class), ident, ident.encode())
+            found = (self._held(ident) or self._made(key_class), ident, ident.encode())
             self._found[key_class] = found
         return found
 
     def _made(self, key_class: str) -> AESSIV:
         if self.offers is None:
             raise _NotHeld
-        made = self.random_bytes(KEY_BYTES)
+        made = self._random_bytes(KEY_BYTES)
         self.offers[self.subject, key_class] = made
         return AESSIV(made)
 
@@ -293,10 +298,14 @@ def _plain_type(kind: type[BaseModel], name: str) -> TypeAdapter[Any]:
 def _seal_model(model: M, ciphers: _Ciphers) -> M:
     changed: dict[str, Any] = {}
     values = model.__dict__
-    for name, mark in marked(type(model)).items():
+    for name, key_class, label in _to_seal(type(model)):
         value = values[name]
         if value is not None and type(value) is not Sealed:
-            changed[name] = _seal(value, name, *ciphers.of(mark.key_class.value))
+            cipher, ident, bound = ciphers.of(key_class)
+            words = orjson.dumps(plain(value), option=orjson.OPT_SORT_KEYS)
+            sealed = cipher.encrypt(words, [ALGORITHM, bound, label])
+            text = b2a_base64(sealed, newline=False).translate(URLSAFE, b"=").decode()
+            changed[name] = Sealed(ident, name, text)
     for name in nested(type(model)):
         value = values[name]
         if isinstance(value, BaseModel):
@@ -309,10 +318,10 @@ def _seal_model(model: M, ciphers: _Ciphers) -> M:
     return model.model_copy(update=changed) if changed else model
 
 
-def _seal(value: Any, label: str, cipher: AESSIV, ident: str, bound: bytes) -> Sealed:
-    words = orjson.dumps(plain(value), option=orjson.OPT_SORT_KEYS)
-    sealed = cipher.encrypt(words, [ALGORITHM, bound, label.encode()])
-    return Sealed(ident, label, b2a_base64(sealed, newline=False).translate(URLSAFE, b"=").decode())
+@cache
+def _to_seal(kind: type[BaseModel]) -> tuple[tuple[str, str, bytes], ...]:
+    """A model's personal fields: name, key class, and the name as the bytes it is bound to."""
+    return tuple((name, mark.key_class.value, name.encode()) for name, mark in marked(kind).items())
 
 
 def _unseal(sealed: Sealed, cipher: AESSIV) -> Any:

@@ -146,8 +146,6 @@ class Running:
 
     async def close(self) -> None:
         """Everything that was asked gets its answer."""
-        for handler in self.handlers.values():
-            await handler.close()
         await self.appender.close()
 
     def not_ready(self) -> list[str]:

@@ -13,12 +13,29 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import orjson
 from pydantic import BaseModel, PlainSerializer
 
-from libs.common.messages import instant
+from libs.common.messages import Command, instant
 from libs.common.personal import Sealed, marked
 
 SIMPLE = frozenset({str, int, bool, NoneType, date, datetime, Sealed})
 HOLDERS = frozenset({Union, UnionType, tuple, frozenset})
 OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATETIME
+
+
+def canonical(value: Any) -> bytes:
+    """Raises TypeError for a float: its text differs between languages."""
+    _no_floats(value)
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def _no_floats(value: Any) -> None:
+    if isinstance(value, dict):
+        for inner in value.values():
+            _no_floats(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _no_floats(inner)
+    elif isinstance(value, float):
+        raise TypeError("a float has no canonical form")
 
 
 def present(model: BaseModel) -> bytes:
@@ -35,13 +52,37 @@ def said(model: BaseModel) -> dict[str, Any]:
     return found
 
 
+def asked(command: Command) -> bytes:
+    """Canonical JSON of the caller's own words: without facts, and without what is as it would be
+    anyway."""
+    if not direct(type(command)):
+        return canonical(command.asked())
+    return orjson.dumps(_changed(command), default=_said_changed, option=OPTIONS)
+
+
 @cache
 def direct(kind: type[BaseModel]) -> bool:
-    """Whether every field is of a kind that is written here as pydantic writes it."""
+    """Whether every field, but facts, is of a kind that is written here as pydantic writes it."""
     return all(
-        name in marked(kind) or (_plain(field.metadata) and _simple(field.annotation))
+        name in _facts(kind)
+        or name in marked(kind)
+        or (_plain(field.metadata) and _simple(field.annotation))
         for name, field in kind.model_fields.items()
     )
+
+
+def _facts(kind: type[BaseModel]) -> frozenset[str]:
+    return kind.facts if issubclass(kind, Command) else frozenset()
+
+
+@cache
+def _usual(kind: type[BaseModel]) -> dict[str, Any]:
+    """What a caller may give -> what it is otherwise."""
+    return {
+        name: field.get_default(call_default_factory=True)
+        for name, field in kind.model_fields.items()
+        if name not in _facts(kind)
+    }
 
 
 def _simple(kind: Any) -> bool:
@@ -69,6 +110,17 @@ def _present(model: BaseModel) -> dict[str, Any]:
     if not direct(type(model)):
         return model.model_dump(mode="json", exclude_none=True)
     return {name: value for name, value in model.__dict__.items() if value is not None}
+
+
+def _changed(model: BaseModel) -> dict[str, Any]:
+    values = model.__dict__
+    return {
+        name: values[name] for name, usual in _usual(type(model)).items() if values[name] != usual
+    }
+
+
+def _said_changed(value: Any) -> Any:
+    return _changed(value) if isinstance(value, BaseModel) else _said(value)
 
 
 def _said_present(value: Any) -> Any:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from libs.common.adapters import open_store
-from libs.common.commit import Commit, canonical, parse
+from libs.common.commit import Commit, parse
 from libs.common.ports import SHARDS, Row
+from libs.common.words import canonical
 from tests.ports.chains import LOG, Chain
 
 STREAMS = 100

@@ -16,7 +16,6 @@ from libs.common.commit import (
     NO_PREV,
     Commit,
     Draft,
-    canonical,
     chained,
     decode_event,
     encode,
@@ -28,6 +27,7 @@ from libs.common.commit import (
 from libs.common.errors import TooLarge
 from libs.common.messages import UPCASTERS, Actor, Dep, Event, Identity, Position, Recorded, Role
 from libs.common.personal import Sealed
+from libs.common.words import canonical
 
 AT = datetime(2025, 9, 15, 16, 0, 0, 123, tzinfo=UTC)
 ACTOR = Actor("usr_abc", Role.TEACHER, "sch_one")
@@ -79,7 +79,7 @@ def chain(length: int) -> list[Commit]:
     commits: list[Commit] = []
     prev = NO_PREV
     for seq in range(1, length + 1):
-        draft = replace(DRAFT, expected=seq - 1, command=UUID(int=seq))
+        draft = DRAFT._replace(expected=seq - 1, command=UUID(int=seq))
         commits.append(encode(draft, "pearls", seq, prev, AT))
         prev = commits[-1].hash
     return commits
@@ -101,6 +101,7 @@ def test_the_hash_is_the_leaf_hash_that_anybody_can_compute() -> None:
 def test_a_commit_is_known_from_its_bytes_alone() -> None:
     commit = encode(DRAFT, "pearls", 1, NO_PREV, AT)
     told = parse(commit.body)
+    assert (told.actor, told.when) == (commit.actor, commit.when)
     assert vars(told) | {"content": None} == vars(commit) | {"content": None}
 
 
@@ -160,15 +161,15 @@ def test_canonical_bytes_depend_on_the_value_alone() -> None:
 
 def test_a_commit_has_a_greatest_size() -> None:
     with pytest.raises(TooLarge):
-        encode(replace(DRAFT, events=()), "pearls", 1, NO_PREV, AT)
+        encode(DRAFT._replace(events=()), "pearls", 1, NO_PREV, AT)
     with pytest.raises(TooLarge):
-        encode(replace(DRAFT, events=(FOUND,) * (EVENTS_MAX + 1)), "pearls", 1, NO_PREV, AT)
+        encode(DRAFT._replace(events=(FOUND,) * (EVENTS_MAX + 1)), "pearls", 1, NO_PREV, AT)
     with pytest.raises(TooLarge):
-        encode(replace(DRAFT, result={"x": "x" * BODY_MAX}), "pearls", 1, NO_PREV, AT)
+        encode(DRAFT._replace(result={"x": "x" * BODY_MAX}), "pearls", 1, NO_PREV, AT)
 
 
 def test_an_event_reads_back_as_it_was_said() -> None:
-    commit = encode(replace(DRAFT, expected=6), "pearls", 9, NO_PREV, AT)
+    commit = encode(DRAFT._replace(expected=6), "pearls", 9, NO_PREV, AT)
     event = PearlFound(shell="sh_1", finder=Sealed("stu_1:identity:1", "finder", "q83v"))
     where = Position("pearls", commit.shard, 9)
     assert commit.recorded == (Recorded(event, AT, "shell/sh_1", 7, where, ACTOR, UUID(int=1)),)

@@ -15,10 +15,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from deploy.engines import engines as real
 from libs.common.adapters.kafka import KafkaBus, headers
 from libs.common.adapters.kafka_ending import end_consumer
-from libs.common.commit import NO_PREV, Commit, Draft, canonical, encode, shard_of
+from libs.common.commit import NO_PREV, Commit, Draft, encode, shard_of
 from libs.common.errors import StoreAway
 from libs.common.messages import Actor, Dep, Position, Role
 from libs.common.ports import SHARDS, Delivery, Feed
+from libs.common.words import canonical
 
 AT = datetime(2026, 1, 23, 17, 18, 26, 263443, UTC)
 STREAM = "referral/ref_1"

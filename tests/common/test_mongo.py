@@ -13,10 +13,11 @@ from deploy.engines import engines as real
 from libs.common.adapters.mongo import Mongo, MongoStore, _outcome
 from libs.common.adapters.mongo_documents import VIEWS, MongoDocuments
 from libs.common.adapters.mongo_keys import MongoKeys
-from libs.common.commit import NO_PREV, Commit, Draft, canonical, encode, shard_of
+from libs.common.commit import NO_PREV, Commit, Draft, encode, shard_of
 from libs.common.errors import Forgotten, StoreAway
 from libs.common.messages import Actor, Role
 from libs.common.ports import Inserted, Put, Query
+from libs.common.words import canonical
 
 AT = datetime(2026, 1, 23, 17, 18, 26, 263443, UTC)
 SOMEBODY = Actor("usr_1", Role.TEACHER, "sch_one")

@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
-from libs.common.commit import NO_PREV, Commit, Draft, canonical, encode, shard_of
+from libs.common.commit import NO_PREV, Commit, Draft, encode, shard_of
 from libs.common.messages import Actor
 from libs.common.ports import SHARDS, EventStore
+from libs.common.words import canonical
 
 AT = datetime(2026, 1, 23, 17, 18, 26, 263443, UTC)
 SOMEBODY = Actor("usr_1", "teacher", "sch_1")

@@ -18,7 +18,6 @@ from uuid import UUID
 from libs.common.adapters.sqlite_file import Layout, OutcomeUnknown, SqliteFile, transaction
 from libs.common.commit import NO_PREV, Commit, chained, parse
 from libs.common.errors import StoreAway
-from libs.common.messages import instant
 from libs.common.ports import LOG_BATCH_MAX, SHARDS, Inserted, Row
 
 KNOWN_MAX = 4_096
@@ -252,7 +251,7 @@ def row_of(commit: Commit) -> tuple[object, ...]:
         commit.first,
         commit.last,
         str(commit.command),
-        instant(commit.at),
+        commit.when,
         " ".join(commit.types),
         " ".join(commit.subjects),
         commit.hash,

@@ -64,7 +64,6 @@ async def tending(operator: Operator, rooms: Rooms) -> AsyncIterator[Tended]:
         try:
             yield Tended(rooms, bus, documents, handler)
         finally:
-            await handler.close()
             await appender.close()
 
 
