@@ -1,13 +1,15 @@
 """Moves the stepped clock of every service, and waits until all that follows has happened.
 
 A step is done when two rounds of questions show the same heads, every reader stands at the head of
-each log that it hears, and every owner of timers has swept at the new time.
+each log that it hears, and every owner of timers has swept at the new time and has no more to ask.
+Time stands still wherever a timer is due, as it would have passed there: of what is due between two
+days of a year, the earlier may be the reason why there is no later, or why there is one.
 """
 
 import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any
 
@@ -26,10 +28,23 @@ class Laggard(Exception):
 
 @dataclass(eq=False)
 class Steps:
+    """`due`: when the next timer is, so far as is known."""
+
     places: Mapping[str, Place]
+    due: datetime | None = None
 
     async def to(self, now: datetime) -> None:
-        """Every service moves, then everything settles. Raises Laggard."""
+        """Every service moves, from one timer that is due to the next, and each time everything
+        settles. Raises Laggard."""
+        while self.due is not None and self.due < now:
+            await self._step(self.due)
+        await self._step(now)
+
+    async def _step(self, now: datetime) -> None:
+        await self._move(now)
+        await self.settled(now)
+
+    async def _move(self, now: datetime) -> None:
         body = {"now": instant(now)}
         replies = await asyncio.gather(
             *(place.request("POST", "/clock", body) for place in self.places.values())
@@ -37,7 +52,6 @@ class Steps:
         for name, reply in zip(self.places, replies, strict=True):
             if reply.status >= 300:
                 raise Laggard(f"{name} does not take the time: {reply.status}")
-        await self.settled(now)
 
     async def settled(self, now: datetime) -> None:
         """Raises Laggard, after a minute, with the name of whoever is behind."""
@@ -45,13 +59,16 @@ class Steps:
         before: dict[str, int] | None = None
         while True:
             told = await self._told()
-            heads = {end: seq for status in told.values() for end, seq in status["heads"].items()}
+            heads = furthest(told)
             late = behind(told, heads, instant(now))
             if not late and heads == before:
+                self.due = next_due(told)
                 return
             if monotonic() > until:
                 raise Laggard(late or "the heads keep moving")
             if late:
+                if overdue(told, instant(now)):
+                    await self._move(now)  # wakes the timers for what follows from their last sweep
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, ROUND_SECONDS_MAX)
             before = heads
@@ -63,6 +80,29 @@ class Steps:
         return dict(zip(self.places, (reply.body for reply in replies), strict=True))
 
 
+def furthest(told: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """Where the logs end: not every process was asked in the same moment."""
+    found: dict[str, int] = {}
+    for status in told.values():
+        for end, seq in status["heads"].items():
+            found[end] = max(seq, found.get(end, 0))
+    return found
+
+
+def overdue(told: Mapping[str, Mapping[str, Any]], now: str) -> bool:
+    """Whether a timer is due that nobody has asked for."""
+    return any(status["due"] is not None and status["due"] <= now for status in told.values())
+
+
+def next_due(told: Mapping[str, Mapping[str, Any]]) -> datetime | None:
+    """The next timer of all, to the whole second in which the clock can stand."""
+    found = min((status["due"] for status in told.values() if status["due"]), default=None)
+    if found is None:
+        return None
+    at = datetime.fromisoformat(found)
+    return at.replace(microsecond=0) + timedelta(seconds=at.microsecond > 0)
+
+
 def behind(told: Mapping[str, Mapping[str, Any]], heads: Mapping[str, int], now: str) -> str:
     """The first that is not where it should be; empty when all are. What processes that project
     read, they read between them: of a reader who stands in several, the furthest counts."""
@@ -72,6 +112,8 @@ def behind(told: Mapping[str, Mapping[str, Any]], heads: Mapping[str, int], now:
             return f"{name}: its clock"
         if status["sweeps"] and status["swept"] != now:
             return f"{name}: its timers"
+        if overdue({name: status}, now):
+            return f"{name}: a timer that is due"
         if status["waiting"]:
             return f"{name}: commands under way"
         for reader, cursors in status["cursors"].items():

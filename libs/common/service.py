@@ -5,7 +5,7 @@ What a service *is* stands in its `main.py` as one value; this page only runs it
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -167,14 +167,18 @@ class Running:
     async def status(self) -> CaughtUp:
         """What the driver of a stepped clock compares: heads, sweeps and cursors."""
         ends = [await self.store.head(shard) for shard in range(SHARDS)]
-        return CaughtUp(
+        found = CaughtUp(
             sweeps=PROJECT in self.parts,
             swept=self.timers.swept,
+            due=None,
             waiting=self.appender.waiting(),
             heads={f"{self.rooms.name}:{end.shard}": end.seq for end in ends if end},
             cursors={self._told(standing): standing.seqs() for standing in self.standings()},
             logs={self._told(standing): standing.logs for standing in self.standings()},
         )
+        if not found.sweeps or not self.built:
+            return found
+        return replace(found, due=await self.timers.next_due())  # no older than the cursors
 
     def _told(self, standing: Standing) -> str:
         return f"{self.rooms.name}.{standing.name}"

@@ -170,6 +170,7 @@ def merged(statuses: Sequence[CaughtUp]) -> CaughtUp:
     return CaughtUp(
         sweeps=bool(sweeps),
         swept=None if None in sweeps else min((at for at in sweeps if at), default=None),
+        due=min((status.due for status in statuses if status.due), default=None),
         waiting=sum(status.waiting for status in statuses),
         heads=dict(ChainMap(*(dict(status.heads) for status in statuses))),
         cursors=dict(ChainMap(*(dict(status.cursors) for status in statuses))),

@@ -22,6 +22,8 @@ TIMERS = UUID("0b5e4a57-51a4-5c61-8f5e-6f0d2c1c7a10")
 """The namespace of timers' command ids; for ever."""
 SWEEP_SECONDS = 1.0
 ROWS_MAX = 200
+NEXT_ROWS = 5
+"""Looked at first for what is due next: rows that were asked for are gone in a moment."""
 ASKED_MAX = 100_000
 
 
@@ -81,6 +83,19 @@ class Timers:
             cursor = page.next
             if cursor is None:
                 return asked
+
+    async def next_due(self) -> datetime | None:
+        """When the next row is due that this process has not asked for; past, when it is late."""
+        query = Query(order=("due",), limit=NEXT_ROWS)
+        cursor: str | None = None
+        while True:
+            page = await self.views.find(self.rows, query, cursor)
+            for row in page.items:
+                if row.key not in self._asked:
+                    return row.due
+            cursor = page.next
+            if cursor is None:
+                return None
 
     async def _ask(self, row: ClockRow) -> None:
         actor = Actor("clock", Role.SYSTEM, "district")

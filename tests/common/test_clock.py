@@ -11,6 +11,7 @@ from libs.common.web.application import application, check_routes
 from libs.common.web.stepping import CLOCK_PATH, CaughtUp, drive
 
 START = datetime(2025, 9, 1, 12, tzinfo=UTC)
+DUE = datetime(2025, 9, 5, 12, tzinfo=UTC)
 A_BLINK = timedelta(seconds=5)
 
 
@@ -54,6 +55,7 @@ def driven(clock: SteppedClock, moves: list[datetime]) -> FastAPI:
         return CaughtUp(
             sweeps=True,
             swept=moves[-1] if moves else None,
+            due=DUE,
             waiting=2,
             heads={"beads:3": 17},
             cursors={"tallies_v1_g1": {"beads:3": 16}},
@@ -82,6 +84,7 @@ async def test_a_driver_moves_the_clock_and_sees_who_has_caught_up() -> None:
             "now": "2025-09-02T12:00:00.000000Z",
             "sweeps": True,
             "swept": "2025-09-02T12:00:00.000000Z",
+            "due": "2025-09-05T12:00:00.000000Z",
             "waiting": 2,
             "heads": {"beads:3": 17},
             "cursors": {"tallies_v1_g1": {"beads:3": 16}},

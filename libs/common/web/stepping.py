@@ -27,11 +27,13 @@ NO_STORE = {"Cache-Control": "no-store"}
 @dataclass(frozen=True)
 class CaughtUp:
     """Where a process is. `swept` is the time of its timers' last whole sweep, of the rearmost if
-    there are several; `waiting` are commands under way; `heads` the ends of its own logs as
-    `consent:3` -> seq; `cursors` where each reader stands, `logs` which logs each one hears."""
+    there are several; `due` when the next timer is due that was not asked for, past where the sweep
+    made one due; `waiting` are commands under way; `heads` the ends of its own logs as `consent:3`
+    -> seq; `cursors` where each reader stands, `logs` which logs each one hears."""
 
     sweeps: bool
     swept: datetime | None
+    due: datetime | None
     waiting: int
     heads: Mapping[str, int]
     cursors: Mapping[str, Mapping[str, int]]
@@ -56,6 +58,7 @@ def drive(
             "now": instant(clock.now()),
             "sweeps": found.sweeps,
             "swept": instant(found.swept) if found.swept else None,
+            "due": instant(found.due) if found.due else None,
             "waiting": found.waiting,
             "heads": dict(found.heads),
             "cursors": {name: dict(cursor) for name, cursor in found.cursors.items()},
