@@ -32,6 +32,7 @@ from libs.common.service import API, PARTS, Loop, Rooms, Running
 from libs.common.settings import BadSetting, Settings
 from libs.common.tasks import LEAVE_SECONDS, Leaving, Loops, reached, run, running, serve
 from libs.common.watching import Watching
+from libs.common.web.answering import Patience
 from libs.common.web.application import application, check_routes, mount
 from libs.common.web.auth import Tokens
 from libs.common.web.http import Routes
@@ -110,6 +111,7 @@ async def _serve_all(settings: Settings, mains: Sequence[Main], parts: Collectio
         services = await reached(lambda: enter(opened(settings, rooms, clock, parts)))
         await reached(lambda: not_before(clock, services))
         state: list[Loops] = []
+        patience = Patience(settings.reached_seconds)
         leaving = Leaving(LEAVE_SECONDS if _has_twins(settings, parts) else 0.0)
         ready = partial(_not_ready, state, services, leaving)
         app = application(settings.service, ready)
@@ -120,7 +122,8 @@ async def _serve_all(settings: Settings, mains: Sequence[Main], parts: Collectio
             loops |= await reached(service.loops)
             if API in parts:
                 doors = main.doors(service, directory)
-                mount(app, main.routes, doors, Tokens(settings.oidc_issuer, service.refs))
+                who = Tokens(settings.oidc_issuer, service.refs)
+                mount(app, main.routes, doors, who, patience)
                 loops |= main.loops(doors)
         known = _development(settings, app, clock, services)
         check_routes(app, known)

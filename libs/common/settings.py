@@ -74,6 +74,10 @@ class Settings:
     clock_offset: Annotated[timedelta, Says("0", "Seconds that a shifted clock is off.")]
     host: Annotated[str, Says("127.0.0.1", "Address to listen on.")]
     port: Annotated[int, Says("8000", "Port to listen on.")]
+    reached_seconds: Annotated[
+        int,
+        Says("10", "So long a read waits for a position that it names; then it is 503 `behind`."),
+    ]
     otlp_url: Annotated[
         str | None, Says("", "Where spans go, OTLP over HTTP; nowhere when it is empty.")
     ]
@@ -156,6 +160,8 @@ def _read(name: str, word: str) -> Any:
             return _instant(variable, word)
         case "clock_offset":
             return timedelta(seconds=_number(variable, word, -4_000_000_000, 4_000_000_000))
+        case "reached_seconds":
+            return _number(variable, word, 0, 60)
         case "port":
             return _number(variable, word, 1, 65_535)
         case "prefix":

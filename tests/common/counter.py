@@ -21,6 +21,7 @@ from libs.common.messages import Command, Message, Record, Role, View
 from libs.common.ports import Clock
 from libs.common.sealing import Keyring, Refs
 from libs.common.views import Views
+from libs.common.web.answering import Patience
 from libs.common.web.application import Application, Door, application, check_routes, mount
 from libs.common.web.auth import Tokens
 from libs.common.web.http import Asked, Order, Question, Replied, Routes, Upload, Versioned
@@ -184,6 +185,7 @@ class Counter:
     issuer: Issuer
     doors: Doors
     reasons: list[str]
+    patience: Patience
 
     def token(self, sub: str = "mum", role: str = "guardian", org: str = "district") -> str:
         return f"Bearer {self.issuer.token(sub, role, org)}"
@@ -235,8 +237,9 @@ async def open_counter(folder: Path, clock: Clock | None = None) -> AsyncIterato
             async with httpx2.AsyncClient(transport=provider) as client:
                 return (await client.get(address.replace("/issuer", ""))).json()
 
-        mount(app, routes, doors, Tokens(ISSUER, refs, fetch))
+        patience = Patience()
+        mount(app, routes, doors, Tokens(ISSUER, refs, fetch), patience)
         check_routes(app)
         transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
         async with httpx2.AsyncClient(transport=transport, base_url=HOST) as client:
-            yield Counter(app, client, issuer, doors, reasons)
+            yield Counter(app, client, issuer, doors, reasons, patience)

@@ -14,6 +14,7 @@ from libs.common.ports import Delivery
 from libs.common.web.application import application, check_routes, mount
 from libs.common.web.http import Question, Routes
 from tests.common.counter import UPLOAD_BYTES_MAX, Colours, Counter, Doors, open_counter
+from tests.common.doors import until
 
 GREEN = {"colour": "green"}
 
@@ -255,9 +256,31 @@ async def test_a_view_that_stays_behind_is_503_and_a_log_it_does_not_hear_is_met
 ) -> None:
     reply = await counter.send("GET", "/v1/beads", Min_Position="elsewhere:01:9")
     assert reply.status_code == 200
+    counter.patience.seconds = 0.1
     reply = await counter.send("GET", "/v1/beads", Min_Position="elsewhere:01:9, beads:03:9")
     assert problem(reply) == (503, "behind", [])
     assert reply.headers["retry-after"] == "1"
+    assert counter.patience.waiting == 0
+
+
+async def test_where_many_wait_for_news_the_next_one_is_told_at_once(counter: Counter) -> None:
+    counter.patience.most = 1
+    made = await counter.send("POST", "/v1/strings/str_a/beads", GREEN)
+    shard = int(made.headers["position"].split(":")[1])
+    (commit,) = await counter.doors.handler.appender.store.log(shard, 0)
+    asked = {"Min_Position": made.headers["position"]}
+    reading = asyncio.create_task(counter.send("GET", "/v1/beads", **asked))
+
+    async def waits() -> bool:
+        return counter.patience.waiting == 1
+
+    await until(waits)
+    assert problem(await counter.send("GET", "/v1/beads", **asked)) == (503, "behind", [])
+    assert (await counter.send("GET", "/v1/beads")).status_code == 200
+    counter.doors.standing.advance(Delivery(commit, 0))
+    counter.doors.standing.stored()
+    assert (await reading).status_code == 200
+    assert counter.patience.waiting == 0
 
 
 async def test_a_view_that_was_never_built_is_behind(counter: Counter) -> None:

@@ -29,6 +29,8 @@ ENOUGH_FREEZES = Sensitivity(100, 0)
 PROBES_MIN = 5
 """Each thing that must be so while an engine is away is seen so often at least."""
 PROBE_PAUSE_SECONDS = 0.5
+PATIENCE_SECONDS = 2
+"""What a read waits for news that cannot come: many are to ask meanwhile."""
 AGAIN_TRIES_MAX = 240
 GRACE_NS = 1_000_000_000
 """A reply that was on its way when the engine went, or came just after it was back."""
@@ -40,6 +42,9 @@ async def kafka_away(folder: Path, seed: int, progress: Progress, seconds: float
     fault = Fault(0.0, "kill", "kafka", seconds)
     began = monotonic()
     async with on_engines(folder, seed) as deployment:
+        for program in deployment.programs:
+            patience = {"REACHED_SECONDS": str(PATIENCE_SECONDS)}
+            program.environ = {**program.environ, **patience}
         await deployment.start()
         async with loading(deployment) as load, probing(load.town) as probe:
             await loaded(load)

@@ -38,17 +38,19 @@ EVERY = tuple(f"{service}-{part}" for service in SERVICES for part in PARTS)
 
 class Form(NamedTuple):
     """How much of it: processes one after the other, then all parts at once, as `kubectl apply`
-    does; `under_way` requests must have been met by stops, else nothing was shown."""
+    does; `under_way` requests must have been met by stops, and `awaiting` reads must have named a
+    position, else nothing was shown."""
 
     parts: Sequence[str] = EVERY
     singly: int = 1
     at_once: int = 1
     clients: int = CLIENTS
     under_way: int = 8
+    awaiting: int = 30
 
 
 WHOLE = Form()
-SHORT = Form(singly=0, clients=6, under_way=1)
+SHORT = Form(singly=0, clients=6, under_way=1, awaiting=1)
 
 
 @dataclass(eq=False)
@@ -129,17 +131,21 @@ async def rolled(
         report = await judged(load, "rolling", _faults(rolling), NOTHING, began, progress, findings)
     answers = sum(balancer.told.total() for balancer in deployment.balancers.values())
     elsewhere = sum(b.told["sent elsewhere"] for b in deployment.balancers.values())
+    waits = awaited(read(deployment.history))
     figures = {
         **report.figures,
         "answers passed on": answers,
         "sent elsewhere": elsewhere,
-        "reads told to wait": told_to_wait(read(deployment.history)),
+        "reads that named a position": len(waits),
+        "longest of these ms": int(max(waits, default=0.0) * 1_000),
         "under way at a stop": rolling.met,
         "longest stop ms": int(rolling.longest_seconds * 1_000),
     }
     void = report.void
     if rolling.met < form.under_way:
         void = f"{rolling.met} requests under way at a stop, {form.under_way} wanted"
+    if len(waits) < form.awaiting:
+        void = f"{len(waits)} reads named a position, {form.awaiting} wanted"
     return replace(report, figures=figures, void=void)
 
 
@@ -180,29 +186,26 @@ def _missed(deployment: Deployment, form: Form, rolling: Rolling) -> Iterator[Fi
 
 def _noticed(deployment: Deployment) -> Iterator[Finding]:
     """What callers must not notice: by the gateway's count, and by their own history."""
-    operations = read(deployment.history)
-    waits = told_to_wait(operations)
     told = sum((balancer.told for balancer in deployment.balancers.values()), Counter[str]())
-    told["GET 503"] -= waits
-    yield from failed(+told)
-    yield from unanswered(operations)
+    yield from failed(told)
+    yield from unanswered(read(deployment.history))
 
 
-def told_to_wait(operations: Sequence[Operation]) -> int:
-    """How often a reader who had asked to see a position was told to come again for it: what the
-    view has not reached within two seconds is no failure."""
-    return sum(
-        attempt.heard.code == "behind" and attempt.heard.retry_after
+def awaited(operations: Sequence[Operation]) -> list[float]:
+    """The seconds that each read took whose reader had asked to see a position."""
+    return [
+        (attempt.ended - attempt.invoked) / 1e9
         for operation in operations
         if operation.at_least is not None
         for attempt in operation.attempts
-    )
+        if attempt.ended is not None
+    ]
 
 
 def failed(told: Mapping[str, int]) -> Iterator[Finding]:
     for what, times in sorted(told.items()):
         method, _, status = what.partition(" ")
-        bad = method == "GET" and status >= "500"
+        bad = method == "GET" and status >= "500"  # also one that is to come again
         if bad or what in ("lost", "nobody ready"):
             yield Finding("noticed", f"{what}, {times} times")
 

@@ -130,7 +130,7 @@ RUNS: dict[str, Entry] = {
     "schemas-troubled": Entry(
         "4,000 of them with a bad network between the services and their store",
         on_engines_troubled,
-        partial(on_engines_troubled, cases=300),
+        partial(on_engines_troubled, cases=300, away_min=0),
         15,
         engines=True,
     ),

@@ -64,6 +64,13 @@ async def test_what_was_surely_not_sent_goes_elsewhere_and_what_was_cut_off_is_c
     servers[1].close()
 
 
+def test_no_read_may_fail_not_even_one_that_may_come_again() -> None:
+    told = {"GET 200": 900, "GET 404": 20, "POST 503": 5, "sent elsewhere": 3}
+    assert not list(failed(told))
+    assert [one.what for one in failed(told | {"GET 503": 1})] == ["GET 503, 1 times"]
+    assert [one.what for one in failed(told | {"GET 500": 2})] == ["GET 500, 2 times"]
+
+
 @pytest.mark.engines
 async def test_every_process_is_replaced_under_load_and_nobody_notices(tmp_path: Path) -> None:
     report = await rolled(tmp_path, SEED, silent, SHORT)

@@ -1,7 +1,9 @@
 """How a line of the table is answered: read the request, ask the function, write the reply."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -29,19 +31,44 @@ from libs.common.web.problems import Header
 
 UPLOADS_MAX = 1
 """Large raw bodies held in memory at once, for each such route."""
-REACHED_SECONDS_MAX = 2.0
+REACHED_SECONDS_MAX = 10.0
+"""Longer than a view stands still while the processes that fold it are replaced one by one."""
+WAITING_MAX = 200
+"""Reads that wait at once for a position: each holds a connection, and others want to be answered
+also when no news comes any more."""
 REACHED_PAUSE_SECONDS = 0.005
 REACHED_PAUSE_SECONDS_MAX = 0.1
 
 Answering = Callable[[Incoming], Awaitable[Outgoing]]
 
 
-def answering(line: Line[D], doors: D) -> Answering:
+@dataclass(eq=False)
+class Patience:
+    """How long a read may wait for a position that its view has not seen yet, and how many wait:
+    one for each process. Without either, a read that would have to wait is told to come again."""
+
+    seconds: float = REACHED_SECONDS_MAX
+    most: int = WAITING_MAX
+    waiting: int = 0
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """A place among those that wait. Raises Behind when there is none."""
+        if self.waiting >= self.most:
+            raise Behind("too many wait for news")
+        self.waiting += 1
+        try:
+            yield
+        finally:
+            self.waiting -= 1
+
+
+def answering(line: Line[D], doors: D, patience: Patience) -> Answering:
     match line.promise.kind:
         case "command":
             return lambda incoming: _command(incoming, line, doors)
         case "query":
-            return lambda incoming: _query(incoming, line, doors)
+            return lambda incoming: _query(incoming, line, doors, patience)
         case "raw":
             places = asyncio.Semaphore(UPLOADS_MAX)
             return lambda incoming: _raw(incoming, line, doors, places)
@@ -78,14 +105,14 @@ async def _command(incoming: Incoming, line: Line[D], doors: D) -> Outgoing:
     return Outgoing(status, orjson.dumps(result), tuple(headers))
 
 
-async def _query(incoming: Incoming, line: Line[D], doors: D) -> Outgoing:
+async def _query(incoming: Incoming, line: Line[D], doors: D, patience: Patience) -> Outgoing:
     positions = incoming.positions()
     if line.promise.sends is not None:
         params = line.shape.from_json(await incoming.body(line.limit, JSON))
     else:
         params = line.shape.from_query(incoming.scope["query_string"])
     if positions:
-        await _reached(doors, line.reads, positions)
+        await _reached(doors, line.reads, positions, patience)
     question = Question(params, incoming.references, incoming.actor, doors.clock.now())
     reply = await line.function(question, doors)
     headers: list[Header] = [CONTENT_JSON]
@@ -119,20 +146,29 @@ async def _written(reply: BaseModel, doors: Doors, opens: bool) -> bytes:
     return orjson.dumps(await doors.keyring.opened(reply.model_dump(mode="json")))
 
 
-async def _reached(doors: D, reads: Sequence[Reading[D]], positions: Sequence[Position]) -> None:
+async def _reached(
+    doors: D, reads: Sequence[Reading[D]], positions: Sequence[Position], patience: Patience
+) -> None:
     """Waits until every view has seen these; raises Behind when that takes too long."""
+    left = await _late(doors, reads, positions)
+    if not left:
+        return
     pause = REACHED_PAUSE_SECONDS
-    left = list(reads)
-    try:
-        async with asyncio.timeout(REACHED_SECONDS_MAX):
-            while True:
-                left = [read for read in left if not await _is_there(doors, read, positions)]
-                if not left:
-                    return
-                await asyncio.sleep(pause)
-                pause = min(REACHED_PAUSE_SECONDS_MAX, 2 * pause)
-    except TimeoutError:
-        raise Behind("the view has not come that far") from None
+    with patience.taken():
+        try:
+            async with asyncio.timeout(patience.seconds):
+                while left:
+                    await asyncio.sleep(pause)
+                    pause = min(REACHED_PAUSE_SECONDS_MAX, 2 * pause)
+                    left = await _late(doors, left, positions)
+        except TimeoutError:
+            raise Behind("the view has not come that far") from None
+
+
+async def _late(
+    doors: D, reads: Sequence[Reading[D]], positions: Sequence[Position]
+) -> list[Reading[D]]:
+    return [read for read in reads if not await _is_there(doors, read, positions)]
 
 
 async def _is_there(doors: D, read: Reading[D], positions: Sequence[Position]) -> bool:

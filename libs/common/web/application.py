@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from libs.common.web.answering import answering
+from libs.common.web.answering import Patience, answering
 from libs.common.web.edge import Edge, Who
 from libs.common.web.http import D, Routes
 from libs.common.web.openapi import Promise, document
@@ -125,8 +125,11 @@ def application(title: str, ready: Callable[[], list[str]]) -> Application:
     return app
 
 
-def mount(app: Application, routes: Routes[D], doors: D, who: Who) -> None:
+def mount(
+    app: Application, routes: Routes[D], doors: D, who: Who, patience: Patience | None = None
+) -> None:
     """What is spelt out stands before what is open: `/v1/a/search` before `/v1/a/{ref}`."""
+    patience = patience or Patience()
     lines = sorted(routes.table, key=lambda line: _openness(line.promise.path))
     for line in lines:
         promise = line.promise
@@ -135,7 +138,7 @@ def mount(app: Application, routes: Routes[D], doors: D, who: Who) -> None:
                 raise TypeError(f"{promise.method} {promise.path} is taken")
             if door.promise.name == promise.name:
                 raise TypeError(f"the name {promise.name} is taken")
-        edge = Edge(promise.path, promise.roles, who, answering(line, doors))
+        edge = Edge(promise.path, promise.roles, who, answering(line, doors, patience))
         app.add(Door(promise, edge))
 
 
