@@ -3,7 +3,7 @@
 The same contract tests run over every adapter of each port (`tests/ports`).
 """
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -33,26 +33,34 @@ class Inserted(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A commit as it lies in the store: the columns that its indexes are made of, and its bytes."""
+    """A commit as it lies in the store: its place, all else that is said of it beside its bytes, in
+    one text, and its bytes."""
 
     shard: int
     seq: int
-    stream: str
-    first: int
-    last: int
-    command: str
-    types: tuple[str, ...]
-    subjects: tuple[str, ...]
-    hash: str
+    columns: str
     body: bytes
 
     @classmethod
     def of(cls, commit: Commit) -> "Row":
         """As it has to lie there."""
-        return cls(
-            commit.shard, commit.seq, commit.stream, commit.first, commit.last,
-            commit.content["command"], commit.types, commit.subjects, commit.hash, commit.body,
+        columns = columns_of(
+            commit.stream, commit.first, commit.last, commit.content["command"], commit.hash,
+            commit.types, commit.subjects,
         )  # fmt: skip
+        return cls(commit.shard, commit.seq, columns, commit.body)
+
+
+def columns_of(
+    stream: str,
+    first: int,
+    last: int,
+    command: str,
+    leaf: str,
+    types: Iterable[str],
+    subjects: Iterable[str],
+) -> str:
+    return f"{stream} {first} {last} {command} {leaf}|{' '.join(types)}|{' '.join(subjects)}"
 
 
 class EventStore(Protocol):

@@ -6,17 +6,18 @@ question that needs the time is answered with `now` = the date asked for.
 """
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from libs.common.commit import NO_PREV, Commit, chained, parse
+from libs.common.commit import NO_PREV, Commit, parse
 from libs.common.errors import Fork, StoreAway
 from libs.common.messages import View
 from libs.common.ports import SHARDS, Doc, EventStore, Row
 from libs.common.shapes import Decider, Projection, S
-from libs.common.verify import scanned
+from libs.common.verify import ReadingAhead
 from libs.common.words import canonical
 
 ENVELOPE = frozenset({"_id", "_rev", "_pos", "_at", "_gone"})
@@ -33,9 +34,13 @@ async def commits(
 ) -> AsyncIterator[Commit]:
     """Every commit shard by shard, in order, its chain checked on the way. Raises Fork, or
     StoreAway for what cannot be read."""
+    last = end_of_second(until) if until is not None else None
     for shard in range(SHARDS):
-        async for commit in _Reading(store, shard, progress).until(until):
-            yield commit
+        with closing(ReadingAhead(store, shard)) as pages:
+            reading = _Reading(pages, progress)
+            while await reading.more(last):
+                for commit in reading.due(last):
+                    yield commit
 
 
 @dataclass(eq=False)
@@ -43,38 +48,42 @@ class _Reading:
     """One shard, read on from date to date. A commit is parsed when its turn has come: parsed by
     hundreds, most have left the processor's caches before they are folded."""
 
-    store: EventStore
-    shard: int
+    pages: ReadingAhead
     progress: Callable[[int], None] | None
     seq: int = 0
     prev: str = NO_PREV
     ahead: "deque[Row]" = field(default_factory=deque)
     _next: Commit | None = None
 
-    async def until(self, at: datetime | None) -> AsyncIterator[Commit]:
-        last = end_of_second(at) if at is not None else None
-        while self._next is not None or self.ahead or await self._more():
-            commit = self._next or self._parsed(self.ahead.popleft())
+    async def more(self, last: datetime | None) -> bool:
+        """Whether something is due that is not later than this; `due` tells what."""
+        if self._next is not None:
+            return last is None or self._next.at <= last
+        if not self.ahead:
+            self.ahead.extend(await self.pages.rows())
+            if self.progress is not None:
+                self.progress(len(self.ahead))
+        return bool(self.ahead)
+
+    def due(self, last: datetime | None) -> Iterator[Commit]:
+        """Of what has been read, as far as it is not later. Raises as `commits` does."""
+        if self._next is not None:
+            commit, self._next = self._next, None
+            yield commit
+        while self.ahead:
+            commit = self._parsed(self.ahead.popleft())
             if last is not None and commit.at > last:
                 self._next = commit
                 return
-            self._next = None
             yield commit
-
-    async def _more(self) -> bool:
-        rows = await scanned(self.store, self.shard, self.seq)
-        self.ahead.extend(rows)
-        if self.progress is not None:
-            self.progress(len(rows))
-        return bool(rows)
 
     def _parsed(self, row: Row) -> Commit:
         try:
             commit = parse(row.body)
         except ValueError:
             raise StoreAway("a stored commit cannot be read") from None
-        if not chained([commit], self.prev, self.seq):
-            raise Fork(f"shard {self.shard} after {self.seq}")
+        if commit.prev != self.prev or commit.seq != self.seq + 1:
+            raise Fork(f"shard {self.pages.shard} after {self.seq}")
         self.seq, self.prev = commit.seq, commit.hash
         return commit
 
@@ -106,18 +115,21 @@ async def days(
     """The same for several dates, earliest first, in one reading of the logs. What is yielded is
     folded on afterwards: look before asking for the next."""
     found: Said = {projection.name: {} for projection in projections}
-    readings = [
-        (_Reading(store, shard, progress), [p for p in projections if log in p.logs])
-        for log, store in stores.items()
-        for shard in range(SHARDS)
-        if any(log in projection.logs for projection in projections)
-    ]
-    for at in ats:
-        for reading, readers in readings:
-            async for commit in reading.until(at):
-                for projection in readers:
-                    _fold(projection, commit, found[projection.name])
-        yield at, found
+    with ExitStack() as stack:
+        readings = []
+        for log, store in stores.items():
+            readers = [projection for projection in projections if log in projection.logs]
+            for shard in range(SHARDS) if readers else ():
+                pages = stack.enter_context(closing(ReadingAhead(store, shard)))
+                readings.append((_Reading(pages, progress), readers))
+        for at in ats:
+            last = end_of_second(at) if at is not None else None
+            for reading, readers in readings:
+                while await reading.more(last):
+                    for commit in reading.due(last):
+                        for projection in readers:
+                            _fold(projection, commit, found[projection.name])
+            yield at, found
 
 
 def _fold(projection: Projection[Any], commit: Commit, views: dict[str, View]) -> None:

@@ -1,7 +1,9 @@
 """Is this log whole? Dense, chained, every stream dense, every command once, its indexes true."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -95,16 +97,44 @@ async def surveyed(
     is whose it must be; without it, whose its first commit is."""
     survey = Survey(tell, log)
     for shard in range(SHARDS):
-        after = 0
-        while rows := await scanned(store, shard, after):
-            for row in rows:
-                survey.take(row)
-            after = rows[-1].seq
-            if progress is not None:
-                progress(len(rows))
-            if after > survey.hashes.end(shard):
-                break  # behind a hole without an end
+        with closing(ReadingAhead(store, shard)) as ahead:
+            while rows := await ahead.rows():
+                for row in rows:
+                    survey.take(row)
+                if progress is not None:
+                    progress(len(rows))
+                if rows[-1].seq > survey.hashes.end(shard):
+                    break  # behind a hole without an end
     return survey
+
+
+@dataclass(eq=False)
+class ReadingAhead:
+    """A shard page by page: while one is dealt with, the next is read. Close it."""
+
+    store: EventStore
+    shard: int
+    _after: int = 0
+    _coming: "asyncio.Future[list[Row]] | None" = None
+
+    async def rows(self) -> list[Row]:
+        """The next page; empty at the end. When that fails it may be asked for again."""
+        coming, self._coming = self._coming or self._read(), None
+        rows = await coming
+        if rows:
+            self._after = rows[-1].seq
+            self._coming = self._read()
+            await asyncio.sleep(0)  # it begins now, not when this page has been dealt with
+        return rows
+
+    def close(self) -> None:
+        """What is still on its way is not waited for, and what went wrong with it is not told."""
+        if self._coming is not None:
+            self._coming.cancel()
+            self._coming.add_done_callback(lambda read: read.cancelled() or read.exception())
+
+    def _read(self) -> "asyncio.Future[list[Row]]":
+        return asyncio.ensure_future(scanned(self.store, self.shard, self._after))
 
 
 async def scanned(store: EventStore, shard: int, after: int) -> list[Row]:

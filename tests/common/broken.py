@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from libs.common.adapters import open_store
+from libs.common.adapters.sqlite import row_of
 from libs.common.commit import Commit, parse
-from libs.common.ports import SHARDS, Row
+from libs.common.ports import SHARDS
 from libs.common.words import canonical
 from tests.ports.chains import LOG, Chain
 
@@ -50,20 +51,12 @@ def behind_its_back(folder: Path, log: str = LOG) -> Iterator[sqlite3.Connection
 
 def replace(folder: Path, old: Commit, new: Commit) -> None:
     """Stores `new` where `old` was, with columns that are true to it but for its place."""
-    row = Row.of(new)
+    row = row_of(new)
     with behind_its_back(folder) as connection:
         connection.execute("DROP INDEX IF EXISTS c_command")
         connection.execute("DROP INDEX IF EXISTS c_stream")
         connection.execute(
             "UPDATE commits SET stream=?, first=?, last=?, command=?, types=?, subjects=?, hash=?,"
             " body=? WHERE shard=? AND seq=?",
-            (
-                *row[2:6],
-                " ".join(row.types),
-                " ".join(row.subjects),
-                row.hash,
-                row.body,
-                old.shard,
-                old.seq,
-            ),
+            (*row[2:6], *row[7:], old.shard, old.seq),
         )

@@ -18,7 +18,7 @@ from pymongo.read_concern import ReadConcern
 
 from libs.common.commit import Commit, parse
 from libs.common.errors import StoreAway
-from libs.common.ports import LOG_BATCH_MAX, SHARDS, Inserted, Row
+from libs.common.ports import LOG_BATCH_MAX, SHARDS, Inserted, Row, columns_of
 
 if TYPE_CHECKING:  # these are generic for the type checker only
     from motor.motor_asyncio import AsyncIOMotorCollection, AsyncIOMotorDatabase
@@ -232,10 +232,11 @@ def document_of(row: Commit) -> dict[str, Any]:
 
 
 def _row(row: dict[str, Any]) -> Row:
-    return Row(
-        row["shard"], row["seq"], row["stream"], row["first"], row["last"], row["command"],
-        tuple(row["types"]), tuple(row["subjects"]), row["hash"], row["body"].encode(),
+    columns = columns_of(
+        row["stream"], row["first"], row["last"], row["command"], row["hash"],
+        map(str, row["types"]), map(str, row["subjects"]),
     )  # fmt: skip
+    return Row(row["shard"], row["seq"], columns, row["body"].encode())
 
 
 def _commit(row: dict[str, Any]) -> Commit:
