@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
-from bench.figures import Measured, at_share, cpu_seconds, in_turns, latencies, megabytes
+from bench.figures import Figures, Measured, at_share, cpu_seconds, in_turns, latencies, megabytes
 from bench.programs import HOST, Server, served
 from bench.question import Contender, Question, Row, Timeline
 from demo import partners, roster
@@ -56,8 +56,9 @@ class Case:
 
 @dataclass(eq=False)
 class Load:
-    """What is sent, and what came back; `latest` is the last command's position and case. Whoever
-    asks what is `seen` has a connection of their own."""
+    """What is sent, and what came back; `late`: how long after its moment a command set out, which
+    is the generator's own doing; `latest`: the last command's position and case. Whoever asks what
+    is `seen` has a connection of their own."""
 
     server: Server
     callers: Callers
@@ -66,6 +67,7 @@ class Load:
     cases: list[Case] = field(default_factory=list)
     chance: Random = field(default_factory=lambda: Random(SEED))  # noqa: S311 - no secret
     took: list[float] = field(default_factory=list)
+    late: list[float] = field(default_factory=list)
     bad: int = 0
     latest: tuple[str, Case] | None = None
 
@@ -88,6 +90,7 @@ class Load:
         self.cases.append(await self.raised(number))
 
     async def command(self, number: int, due: float) -> None:
+        self.late.append(perf_counter() - due)
         if self.chance.random() < RAISES_SHARE:
             await self.raised(number)
         else:
@@ -155,17 +158,19 @@ async def held(folder: Path, size: int) -> Measured:
     ):
         load = await _ready(server, beside, people)
         await in_turns(range(len(load.people)), load.begin, RAISING)
-        load.took.clear()
-        cpu, began = cpu_seconds(server.pid), perf_counter()
+        await load.seen()  # what stood before is folded, and no part of the measured
+        cpu, began, own = cpu_seconds(server.pid), perf_counter(), process_time()
         watch = Watch(load, folder, began)
         watching = asyncio.create_task(watch.run())
         await _send(load, began, size * COMMANDS_A_SECOND, lambda: not watching.done())
-        wall = perf_counter() - began
+        wall, own = perf_counter() - began, process_time() - own
         lag = await load.seen()
         used = cpu_seconds(server.pid) - cpu
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
-    return _told(load, watch.series, wall, used, lag, load.bad)
+    figures = _told(load, watch.series, wall, used, lag)
+    figures["generator_cpu_us"] = 1e6 * own / len(load.took)
+    return Measured(figures, watch.series)
 
 
 async def _send(load: Load, began: float, count: int, going: Callable[[], bool]) -> None:
@@ -185,20 +190,16 @@ async def _send(load: Load, began: float, count: int, going: Callable[[], bool])
 
 
 def _told(
-    load: Load,
-    series: dict[str, list[float]],
-    wall: float,
-    used: float,
-    last_lag: float,
-    bad: int,
-) -> Measured:
+    load: Load, series: dict[str, list[float]], wall: float, used: float, last_lag: float
+) -> Figures:
     lags = [*series["lag"], last_lag]
     memory = series["megabytes"] or [0.0]
     settled = memory[len(memory) // 3]
-    figures = {
+    return {
         **latencies(load.took),
+        "left_late_p99_ms": 1e3 * at_share(load.late, 0.99),
         "per_second": len(load.took) / wall,
-        "refused": float(bad),
+        "refused": float(load.bad),
         "server_cpu_us": 1e6 * used / len(load.took),
         "lag_p50_seconds": at_share(lags, 0.5),
         "lag_max_seconds": max(lags),
@@ -206,7 +207,6 @@ def _told(
         "memory_growth": memory[-1] / settled if settled else 1.0,
         "wal_megabytes": max(series["wal_megabytes"], default=0.0),
     }
-    return Measured(figures, series)
 
 
 def _environment(folder: Path, port: int) -> dict[str, str]:
