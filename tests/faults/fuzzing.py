@@ -25,7 +25,7 @@ TROUBLE_SECONDS = (0.5, 2.0)
 LONG_SECONDS = (7.0, 12.0)
 LONG_SHARE = 0.25
 """The others last longer than its patience, so that callers hear of them; the first one is long."""
-AWAY_MIN = 10
+AWAY_MIN = 5
 TROUBLES = (Trouble.LATENCY, Trouble.STALL, Trouble.RESET, Trouble.HALF_CLOSE, Trouble.BLACKHOLE)
 ROUTES_MIN = 55
 """A run that reached fewer routes proves nothing."""
