@@ -83,9 +83,11 @@ CONSENT = Law(
     actors=[
         *FAMILY,
         *FAMILY,
+        *FAMILY,
         Actor("usr_1", Role.STUDENT, "district"),
         Actor("usr_clerk", Role.REGISTRAR, "district"),
         Actor("usr_pat", Role.COORDINATOR, "sch_one"),
+        Actor("clock", Role.SYSTEM, "district"),
     ],
     pools={
         "student": [STUDENT],

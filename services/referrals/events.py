@@ -213,9 +213,15 @@ class ReferralReady(About, Event):
     version: int
 
 
+No = Literal["declined", "lapsed", "no-one-to-ask", "too-many", "already-over"]
+"""The family said no, or nothing in time; the last three: it was not asked, and why."""
+
+
 class FamilyRefused(About, Event):
+    """There is no yes to wait for: it has to be routed again, or otherwise."""
+
     grant: Ref
-    cause: Literal["declined", "lapsed"]
+    cause: No
 
 
 class ReferralHeld(About, Event):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from libs.common.messages import Actor
+from libs.common.messages import Actor, Role
 from libs.common.testing import Scenario
 from services.consent.decider import consent
 from services.consent.decider.commands import (
@@ -23,14 +23,18 @@ from services.consent.events import (
     ConsentGranted,
     ConsentNarrowed,
     FamilyReminded,
+    NotAsked,
     RecordClass,
     Reply,
     RequestLapsed,
+    RequestUnanswerable,
     Rule,
+    Terms,
 )
 from tests.consent import family as f
 
 given = Scenario(consent)
+DAY = timedelta(days=1)
 LATER = f.NOON + timedelta(days=400)
 due = f.NOON - timedelta(seconds=1)
 
@@ -236,6 +240,32 @@ def test_a_yes_to_more_than_was_asked_is_refused() -> None:
 
 def test_nobody_is_asked_when_nobody_may_decide() -> None:
     given(f.enrolled).when(f.ask).refused("no-one-to-ask")
+
+
+POLICY = Actor("policy:ask-out", Role.SYSTEM, "district")
+
+
+def unanswerable(reason: NotAsked, terms: Terms = f.wide) -> RequestUnanswerable:
+    asked: dict[str, Any] = {"terms": terms, "text_version": f.ask.text_version}
+    return RequestUnanswerable(**f.case, **asked, reason=reason)
+
+
+def test_a_referral_whose_family_cannot_be_asked_hears_why() -> None:
+    given(f.enrolled).when(f.ask, by=POLICY).then(unanswerable("no-one-to-ask"))
+    over = f.wide.model_copy(update={"starts": f.TODAY - DAY, "until": f.TODAY - DAY})
+    late = f.ask.model_copy(update={"terms": over})
+    given(*f.home).when(late, by=POLICY).then(unanswerable("already-over", over))
+    many = [f.requested.model_copy(update={"grant": f"other_{n}"}) for n in range(CASES_MAX)]
+    given(*f.home, *many).when(f.ask, by=POLICY).then(unanswerable("too-many"))
+    given(*f.home).when(f.ask, by=POLICY).then(f.requested)
+
+
+def test_who_was_not_asked_is_asked_once_somebody_may_decide_under_another_grant() -> None:
+    history = (f.enrolled, unanswerable("no-one-to-ask"), *f.home[1:])
+    given(*history).when(f.ask, by=POLICY).then()
+    again = f.ask.model_copy(update={"grant": "g2"})
+    wanted = f.requested.model_copy(update={"grant": "g2"})
+    given(*history).when(again, by=POLICY).then(wanted)
 
 
 def test_psychotherapy_notes_and_sud_records_need_a_form_of_their_own() -> None:

@@ -9,7 +9,9 @@ import pytest
 
 from tests.common.doors import until
 from tests.referrals.flows import (
+    ANA,
     CONCERN,
+    MOTHER,
     ROUTE,
     TRIAGE,
     allowed,
@@ -27,6 +29,36 @@ from tests.referrals.office import Office
 async def at(tmp_path: Path) -> AsyncIterator[Office]:
     async with at_work(tmp_path) as opened:
         yield opened
+
+
+async def test_whom_nobody_can_be_asked_about_is_back_with_who_routes_and_says_why(
+    at: Office,
+) -> None:
+    alone = {**ANA, "roster_id": "S-2", "names": {"given": "Bea", "family": "Ruiz"}}
+    await at.done("registrar", "/students", alone)
+    made = await at.done("teacher", "/referrals", {**CONCERN, "student": at.student("S-2")})
+    path = f"/referrals/{made['referral']}"
+    await at.done("psychologist", f"{path}/triage", TRIAGE)
+    await at.done("worker", f"{path}/route", ROUTE)
+    lines: list[Any] = []
+
+    async def is_told() -> bool:
+        lines[:] = (await at.shown("worker", path))["lines"]
+        return bool(lines[-1]["type"] == "family.refused")
+
+    await until(is_told)
+    assert lines[-1]["data"]["cause"] == "no-one-to-ask"
+    await at.situation(made["referral"], "awaits-route")
+    await at.done("registrar", f"/students/{at.student('S-2')}/guardians", MOTHER)
+    await at.done("worker", f"{path}/route", ROUTE)
+    await at.situation(made["referral"], "awaits-consent")
+
+    async def is_asked() -> bool:
+        page = await at.read("mother", f"/students/{at.student('S-2')}/family")
+        requests = page.json().get("requests", []) if page.status_code == 200 else []
+        return f"{made['referral']}.2.out" in {one["grant"] for one in requests}
+
+    await until(is_asked)
 
 
 async def test_a_concern_becomes_a_referral_that_a_retry_finds_again(at: Office) -> None:

@@ -128,6 +128,22 @@ def test_a_no_or_no_answer_is_told_whichever_log_is_heard_first(
         assert (REF, NoteNo(grant=GRANT, cause=cause)) in asked(hold, entries)
 
 
+@pytest.mark.parametrize("reason", ["no-one-to-ask", "too-many", "already-over"])
+def test_a_referral_whose_family_cannot_be_asked_waits_no_more_and_says_why(
+    reason: consent.NotAsked,
+) -> None:
+    not_asked = consent.RequestUnanswerable(
+        student="stu_1",
+        grant=GRANT,
+        referral="ref_1",
+        terms=GRANTED["terms"],
+        text_version="text-1",
+        reason=reason,
+    )
+    for entries in interleavings(heard(not_asked), told(*AWAITING)):
+        assert (REF, NoteNo(grant=GRANT, cause=reason)) in asked(hold, entries)
+
+
 def test_the_way_back_makes_nothing_ready() -> None:
     terms = GRANTED["terms"].model_copy(
         update={

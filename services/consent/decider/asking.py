@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from libs.common.messages import Role
 from services.consent.decider.commands import (
     CASES_MAX,
     Expire,
@@ -36,7 +37,9 @@ from services.consent.events import (
     ConsentEvent,
     ConsentRequested,
     FamilyReminded,
+    NotAsked,
     RequestLapsed,
+    RequestUnanswerable,
     UntilEvent,
 )
 
@@ -58,6 +61,8 @@ def request_consent(state: Student, command: RequestConsent) -> list[ConsentEven
 def _request(state: Enrolled, case: Case, command: RequestConsent) -> list[ConsentEvent]:
     match case:
         case Unasked():
+            if command.stamp.actor.role == Role.SYSTEM and (reason := _forbids(state, command)):
+                return [_unanswerable(command, reason)]
             return [requested(state, command)]
         case (
             Asked(request=request)
@@ -75,13 +80,10 @@ def requested(state: Enrolled, command: RequestConsent) -> ConsentRequested:
     """The request as it is recorded, once everything that forbids asking is ruled out."""
     if reserved(command.terms):
         raise refused("class-reserved")
-    if command.terms.until < command.today:
-        raise refused("already-over")
+    reason = _forbids(state, command)
+    if reason is not None:
+        raise refused(reason)
     asked = entitled(state.file, command.today, command.of_age)
-    if not asked:
-        raise refused("no-one-to-ask")
-    if sum(not isinstance(case, Ended) for case in state.cases.values()) >= CASES_MAX:
-        raise refused("too-many")
     return ConsentRequested(
         student=state.file.student,
         school=state.file.school,
@@ -91,6 +93,29 @@ def requested(state: Enrolled, command: RequestConsent) -> ConsentRequested:
         text_version=command.text_version,
         language=command.language,
         asked=tuple(sorted(asked)),
+    )
+
+
+def _forbids(state: Enrolled, command: RequestConsent) -> NotAsked | None:
+    if command.terms.until < command.today:
+        return "already-over"
+    if not entitled(state.file, command.today, command.of_age):
+        return "no-one-to-ask"
+    if sum(not isinstance(case, Ended) for case in state.cases.values()) >= CASES_MAX:
+        return "too-many"
+    return None
+
+
+def _unanswerable(command: RequestConsent, reason: NotAsked) -> RequestUnanswerable:
+    """A policy has nobody to show a refusal to: the referral that waits is to hear of it."""
+    return RequestUnanswerable(
+        student=command.student,
+        grant=command.grant,
+        referral=command.referral,
+        terms=command.terms,
+        text_version=command.text_version,
+        language=command.language,
+        reason=reason,
     )
 
 

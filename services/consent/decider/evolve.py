@@ -44,6 +44,7 @@ from services.consent.events import (
     Reply,
     RequestLapsed,
     RequestReaddressed,
+    RequestUnanswerable,
     RequestWithdrawn,
     RightsPassed,
     StudentChanged,
@@ -56,6 +57,7 @@ from services.consent.events import (
 
 CaseEvent = (
     ConsentRequested
+    | RequestUnanswerable
     | FamilyReminded
     | ConsentAnswered
     | ConsentDisputed
@@ -95,6 +97,7 @@ def evolve(state: Student, event: ConsentEvent) -> Student:
             return _with_file(state, event)
         case (
             ConsentRequested()
+            | RequestUnanswerable()
             | FamilyReminded()
             | ConsentAnswered()
             | ConsentDisputed()
@@ -202,6 +205,8 @@ def _case(case: Case, event: CaseEvent) -> Case:
     match event:
         case ConsentRequested():
             return Asked(request=_request(event))
+        case RequestUnanswerable():
+            return Ended(request=_unasked(event))
         case ConsentAnswered():
             return _answered(case, event)
         case FamilyReminded():
@@ -226,6 +231,16 @@ def _request(event: ConsentRequested) -> Request:
         text_version=event.text_version,
         language=event.language,
         asked=event.asked,
+    )
+
+
+def _unasked(event: RequestUnanswerable) -> Request:
+    return Request(
+        grant=event.grant,
+        referral=event.referral,
+        terms=event.terms,
+        text_version=event.text_version,
+        language=event.language,
     )
 
 

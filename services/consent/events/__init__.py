@@ -14,8 +14,10 @@ from services.consent.events.consents import (
     ConsentRequested,
     ConsentRevoked,
     FamilyReminded,
+    NotAsked,
     RequestLapsed,
     RequestReaddressed,
+    RequestUnanswerable,
     RequestWithdrawn,
 )
 from services.consent.events.enrolment import (
@@ -66,7 +68,14 @@ from services.consent.events.words import (
 Enrolment = StudentEnrolled | StudentChanged | StudentMoved | StudentLeft
 Erasure = StudentErasureOrdered | StudentErased
 Authorities = GuardianAdded | GuardianChanged | GuardianEnded | RightsPassed
-Asking = ConsentRequested | FamilyReminded | RequestReaddressed | RequestLapsed | RequestWithdrawn
+Asking = (
+    ConsentRequested
+    | RequestUnanswerable
+    | FamilyReminded
+    | RequestReaddressed
+    | RequestLapsed
+    | RequestWithdrawn
+)
 Answering = ConsentAnswered | ConsentDisputed | ConsentGranted | ConsentNarrowed | ConsentDeclined
 Ending = ConsentRevoked | ConsentExpired
 ConsentEvent = Enrolment | Erasure | Authorities | Asking | Answering | Ending
@@ -106,6 +115,7 @@ __all__ = [
     "ImportFinished",
     "ImportStarted",
     "Names",
+    "NotAsked",
     "Proof",
     "Purpose",
     "Purposes",
@@ -113,6 +123,7 @@ __all__ = [
     "Reply",
     "RequestLapsed",
     "RequestReaddressed",
+    "RequestUnanswerable",
     "RequestWithdrawn",
     "RightsPassed",
     "Rule",

@@ -1,6 +1,7 @@
 """A family is asked and answers; a permission opens, narrows, ends."""
 
 from datetime import date
+from typing import Literal
 
 from libs.common.messages import Event, Identity
 from services.consent.events.words import Cause, Proof, Reply, Rule, Terms
@@ -17,6 +18,23 @@ class ConsentRequested(Event):
     text_version: str
     language: Identity[str | None] = None
     asked: tuple[str, ...]
+
+
+NotAsked = Literal["no-one-to-ask", "too-many", "already-over"]
+"""Nobody on record may decide today; too much is open; the terms would have ended by now."""
+
+
+class RequestUnanswerable(Event):
+    """A referral needs the family's word, and the family was not asked: the request is over before
+    it began. Whoever routes the referral decides what comes next; to route it again asks anew."""
+
+    student: str
+    grant: str
+    referral: str | None = None
+    terms: Terms
+    text_version: str
+    language: Identity[str | None] = None
+    reason: NotAsked
 
 
 class FamilyReminded(Event):

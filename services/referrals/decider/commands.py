@@ -12,6 +12,7 @@ from services.referrals.events import (
     DeclineReason,
     Domain,
     Met,
+    No,
     Origin,
     Override,
     Ref,
@@ -121,7 +122,7 @@ class NoteConsent(Command):
 
 class NoteNo(Command):
     grant: Ref
-    cause: Literal["declined", "lapsed"]
+    cause: No
 
 
 class NoteConsentEnded(Command):

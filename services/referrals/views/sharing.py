@@ -6,7 +6,7 @@ order, each referral's own news come in order, and the two change different fiel
 
 from collections.abc import Iterable
 from datetime import date
-from typing import Any, Literal
+from typing import Any
 
 from libs.common.messages import Recorded, View
 from libs.common.shapes import Projection
@@ -19,11 +19,13 @@ from services.consent.events import (
     Purpose,
     RecordClass,
     RequestLapsed,
+    RequestUnanswerable,
     Terms,
 )
 from services.referrals.events import (
     ConsentIs,
     FamilyRefused,
+    No,
     OutcomeAcknowledged,
     ReferralClosed,
     ReferralDeclined,
@@ -137,12 +139,12 @@ class Resting(View):
     version: int = 0
     covers: bool = False
     ended: str | None = None
-    refused: Literal["declined", "lapsed"] | None = None
+    refused: No | None = None
     awaiting: tuple[str, ...] = ()
     resting: tuple[str, ...] = ()
 
 
-Family = GrantEvent | ConsentDeclined | RequestLapsed
+Family = GrantEvent | ConsentDeclined | RequestLapsed | RequestUnanswerable
 Begins = ReferralRouted | ReferralReady | ReferralResumed | ReferralSent
 Ends = (
     ReferralRecalled
@@ -200,6 +202,8 @@ def _said(event: Family) -> dict[str, object]:
             return {"refused": "declined"}
         case RequestLapsed():
             return {"refused": "lapsed"}
+        case RequestUnanswerable():
+            return {"refused": event.reason}
 
 
 covering = Projection[Covering](
