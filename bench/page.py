@@ -66,8 +66,12 @@ def _goals(questions: Mapping[str, Question], results: Mapping[str, Result]) -> 
         for name, question in questions.items()
         for row in question.rows
     ]
-    for verdict in sorted(verdicts, key=lambda verdict: _place(verdict.row.name)):
-        yield _goal(verdict)
+    verdicts.sort(key=lambda verdict: _place(verdict.row.name))
+    yield from map(_goal, verdicts)
+    reasons = [one.row for one in verdicts if one.word == "missed" and one.row.why]
+    if reasons:
+        yield "\n## What stands in the way of a goal that was missed\n"
+        yield from (f"- {row.name}, {row.what}: {row.why}" for row in reasons)
 
 
 def _place(name: str) -> tuple[int, str]:

@@ -13,6 +13,7 @@ from bench import (
     replay,
     roster,
     serial,
+    steps,
     verify,
 )
 from bench.question import Question
@@ -22,6 +23,7 @@ QUESTIONS: dict[str, Question] = {
     for one in (
         commands,
         serial,
+        steps,
         http,
         peak,
         replay,
