@@ -178,10 +178,16 @@ class Standing:
         ]
 
     def stored(self) -> None:
+        self.kept()
         for place in self._moved:
             self._revs[place] = self._revs.get(place, 0) + 1
-            self._stored[place] = self.cursors[place]
         self._moved.clear()
+
+    def kept(self) -> None:
+        """What was seen is durable in the documents. The cursors may be behind: what is folded
+        again changes nothing."""
+        for place in self._moved:
+            self._stored[place] = self.cursors[place]
 
     def _key(self, place: Place) -> str:
         return f"{self.name}|{place[0]}:{place[1]}"

@@ -41,6 +41,8 @@ REBUILD_DOCUMENTS_MAX = 60_000
 """Decoded documents kept in memory while building anew."""
 PENDING_SECONDS = 0.05
 """Nothing to read for so long, and what was folded is written."""
+UNTOLD_MAX = 1_000
+"""Commits at most that are folded again after a crash where no other process reads the cursors."""
 PUTS_MAX = 5_000
 """Documents written at once."""
 
@@ -278,13 +280,15 @@ async def project(
     generations: Sequence[Generation[Any]],
     batch_max: int = BATCH_MAX,
     window: _Window | None = None,
+    alone: bool = False,
 ) -> None:
     """Keeps these generations folded, for ever. A supervised loop: raises when the store or the bus
-    is away, and may be started again at any moment."""
+    is away, and may be started again at any moment. `alone`: nobody else folds them or asks the
+    documents how far they are, so their cursors are stored now and then."""
     standings = [generation.standing for generation in generations]
     parkings = [generation.parking for generation in generations]
     logs = sorted({log for standing in standings for log in standing.logs})
-    healing = Healing()
+    healing, untold = Healing(), 0
     await parking.prepare(documents)
     for generation in generations:
         await generation.prepare(documents)
@@ -293,7 +297,7 @@ async def project(
     async with bus.subscribe(logs, group) as feed:
         await resume(feed, standings)
         while True:
-            pending = window is not None and window.commits > 0
+            pending = untold > 0 or (window is not None and window.commits > 0)
             batch = await feed.batch(batch_max, PENDING_SECONDS if pending else WAIT_SECONDS)
             if batch or any(standing.halted for standing in standings):
                 await parking.look(documents, parkings)
@@ -314,6 +318,12 @@ async def project(
                 generation.trim(REBUILD_DOCUMENTS_MAX if window else DOCUMENTS_CACHED_MAX)
                 halts = generation.standing.halted.values()
                 await parking.note_halts(documents, generation.parking, halts)
+            untold += len(batch)
+            if alone and written and batch and untold < UNTOLD_MAX:
+                for standing in standings:
+                    standing.kept()
+                continue
+            untold = 0
             if not written or not await store(documents, standings):
                 await _begin_again(feed, documents, generations)
             await done(feed, standings, batch)

@@ -207,7 +207,8 @@ class Running:
         group = f"{self.rooms.name}.views"
         while True:
             together = [one for one in self.generations if one not in self.beside]
-            folding = project(self.bus, self.documents, group, together)
+            alone = not self.relayed
+            folding = project(self.bus, self.documents, group, together, alone=alone)
             tasks = [asyncio.ensure_future(one) for one in (folding, self._moved())]
             try:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -89,7 +89,7 @@ def _simple(kind: Any) -> bool:
     origin = get_origin(kind)
     if origin is Annotated:
         return _simple(get_args(kind)[0])
-    if origin is Literal or kind is Ellipsis:
+    if origin is Literal or kind is Ellipsis or kind is Any:  # what may be anything is JSON already
         return True
     if origin in HOLDERS or (origin is dict and get_args(kind)[0] is str):
         return all(map(_simple, get_args(kind)))
