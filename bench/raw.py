@@ -11,7 +11,18 @@ from typing import Any
 
 import orjson
 
-from bench.domain import LOG, SOMEBODY, STAMP, STREAMS, Notes, NoteWritten, asks, decide, student_of
+from bench.domain import (
+    LOG,
+    SOMEBODY,
+    STAMP,
+    STREAMS,
+    Latest,
+    Notes,
+    NoteWritten,
+    asks,
+    decide,
+    student_of,
+)
 from bench.figures import Figures, in_turns, measured, peak_megabytes
 from bench.ours import CALLERS, EVENTS_A_STREAM, KEK
 from libs.common.adapters import open_store
@@ -151,15 +162,18 @@ async def commands(folder: Path, size: int, callers: int = CALLERS) -> Figures:
 
 
 async def decoded(_: Path, size: int, log: Path) -> Figures:
-    """Reads in order, decodes, folds in memory: no chain is checked, no cursor kept."""
+    """Reads in order, decodes, folds the same documents in memory: no chain is checked, no commit
+    made, no cursor kept."""
     connection = sqlite3.connect(log / LOG / "log.db", isolation_level=None)
     began = perf_counter()
-    views: dict[str, tuple[int, Any]] = {}
+    views: dict[str, Latest] = {}
     for note in _notes(connection):
-        count, _title = views.get(note.student, (0, None))
-        views[note.student] = (count + 1, note.title)
+        known = views.get(note.student)
+        views[note.student] = Latest.model_construct(
+            student=note.student, count=known.count + 1 if known else 1, title=note.title
+        )
     wall = perf_counter() - began
-    assert sum(count for count, _ in views.values()) == size
+    assert sum(view.count for view in views.values()) == size
     return {"per_second": size / wall, "megabytes": peak_megabytes()}
 
 

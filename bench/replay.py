@@ -21,7 +21,8 @@ question = Question(
         ),
         Row(
             "B7",
-            "the same, against plain decoding by the best recipe for `eventsourcing`",
+            "the same, against plain decoding of a third of the bytes by the best recipe for "
+            "`eventsourcing`",
             "ours",
             1.2,
             "eventsourcing, best",

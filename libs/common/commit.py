@@ -256,6 +256,7 @@ def parse(body: bytes) -> Commit:
             "last": content["last"],
             "command": _uuid(content["command"]),
             "at": datetime.fromisoformat(content["at"]),
+            "when": content["at"],
             "types": tuple([event["type"] for event in content["events"]]),
             "subjects": tuple(content["subjects"]),
             "prev": content["prev"],
