@@ -28,7 +28,7 @@ from libs.common.errors import Conflict, Refused, StoreAway
 from libs.common.handle import Answer, Ask
 from libs.common.messages import Actor, Command, Dep, Position, Recorded, Role, Stamp
 from libs.common.ports import Bus, Delivery, Documents, Put
-from libs.common.project import Generation, fold_batch
+from libs.common.project import PENDING_SECONDS, Generation, fold_batch
 from libs.common.shapes import Policy, newer, types_of
 from libs.common.telemetry import current, span, trace_of
 from libs.common.views import heads
@@ -162,25 +162,40 @@ def _deps(doc: Mapping[str, Any]) -> tuple[Dep, ...]:
 
 
 async def react(
-    bus: Bus, documents: Documents, group: str, policies: Sequence[Reacting], handle: Handle
+    bus: Bus,
+    documents: Documents,
+    group: str,
+    policies: Sequence[Reacting],
+    handle: Handle,
+    alone: bool = False,
 ) -> None:
     """Keeps these policies asking, for ever. A supervised loop: raises when the store or the bus is
-    away or a stream is fought over, and may be started again at any moment."""
+    away or a stream is fought over, and may be started again at any moment. `alone`: as `project`
+    has it; what nobody asked anything about is heard again after a crash, a batch of it at most."""
     standings = [reacting.standing for reacting in policies]
     logs = sorted({log for standing in standings for log in standing.logs})
-    healing = Healing()
+    healing, untold = Healing(), 0
     ends = await heads(bus, logs)
     for reacting in policies:
         await reacting.prepare(ends, documents)
     async with bus.subscribe(logs, group) as feed:
         await resume(feed, standings)
         while True:
-            batch = await feed.batch(BATCH_MAX, WAIT_SECONDS)
+            batch = await feed.batch(BATCH_MAX, PENDING_SECONDS if untold else WAIT_SECONDS)
             await healing.mend(feed, standings, not batch, documents)
-            if not batch:
+            if not batch and not untold:
                 continue
+            asked = False
             for reacting in policies:
-                await _ask(reacting, await reacting.asks(documents, batch), handle)
+                asks = await reacting.asks(documents, batch)
+                await _ask(reacting, asks, handle)
+                asked = asked or bool(asks)
+            untold += len(batch)
+            if alone and batch and not asked and untold < BATCH_MAX:
+                for standing in standings:
+                    standing.kept()
+                continue
+            untold = 0
             if not await store(documents, standings):
                 for standing in standings:
                     await standing.load(documents)

@@ -237,8 +237,9 @@ class Running:
                     return
 
     async def _react(self) -> None:
-        handle = self.before(self.handle)
-        await react(self.bus, self.documents, f"{self.rooms.name}.react", self.reacting, handle)
+        handle, group = self.before(self.handle), f"{self.rooms.name}.react"
+        alone = not self.relayed
+        await react(self.bus, self.documents, group, self.reacting, handle, alone)
 
     async def _time(self) -> None:
         while not self.built:

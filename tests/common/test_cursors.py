@@ -2,15 +2,18 @@
 
 import asyncio
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
-from libs.common import project
+from libs.common import project, react
 from libs.common.consume import CURSORS
+from libs.common.handle import Ask
 from libs.common.project import Generation
+from libs.common.service import Running
 from libs.common.views import heads
-from tests.common.beads import Tally, tallies
-from tests.common.doors import open_doors, service, until
+from tests.common.beads import STAMP, Put, Tally, tallies
+from tests.common.doors import alive, open_doors, service, settled, until
 from tests.common.test_project import COLOURS, replayed, stored, strung
 
 
@@ -51,3 +54,38 @@ async def test_who_folds_alone_stores_cursors_now_and_then(
         }
         found = (await doors.documents.get(first.kind, COLOURS)).items()
         assert {key: doc["_rev"] for key, doc in found} == revisions
+
+
+async def test_a_policy_that_is_alone_stores_what_it_heard_when_it_has_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it asked nothing about is heard again after a crash, to no effect."""
+    async with open_doors(tmp_path / "data") as doors:
+
+        async def cursors(running: Running) -> tuple[dict[str, int], dict[str, int]]:
+            standing = running.reacting[0].standing
+            keys = {f"{standing.name}|{place}": place for place in standing.seqs()}
+            docs = await doors.documents.get(CURSORS, keys)
+            return standing.seqs(), {keys[key]: doc["seq"] for key, doc in docs.items()}
+
+        async def is_stored() -> bool:
+            told, there = await cursors(running)
+            return told == there
+
+        running = await service(doors)
+        async with alive(running):
+            await strung(running)
+            await settled(running, doors.store)
+            await until(is_stored)
+            monkeypatch.setattr(react, "PENDING_SECONDS", 3_600)  # and never because of a pause
+            quiet = Put(colour="quiet").stamped(STAMP)
+            await running.handle(Ask("box/quiet", quiet, UUID(int=99)))
+            await settled(running, doors.store)
+            assert not await is_stored()
+        monkeypatch.undo()
+        before = await heads(doors.bus, ["beads"])
+        running = await service(doors)
+        async with alive(running):
+            await settled(running, doors.store)
+            await until(is_stored)
+        assert await heads(doors.bus, ["beads"]) == before
