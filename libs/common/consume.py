@@ -19,6 +19,10 @@ from libs.common.ports import SHARDS, Delivery, Documents, Feed, Put
 CURSORS = "cursors"
 BATCH_MAX = 500
 WAIT_SECONDS = 0.5
+PENDING_SECONDS = 0.05
+"""Nothing to read for so long, and what was held back is written."""
+UNTOLD_MAX = 1_000
+"""Commits whose cursors are held back at most."""
 REWIND_SECONDS_MIN = 5.0
 REWIND_SECONDS_MAX = 60.0
 GAP_SECONDS_MAX = 60.0
@@ -184,8 +188,7 @@ class Standing:
         self._moved.clear()
 
     def kept(self) -> None:
-        """What was seen is durable in the documents. The cursors may be behind: what is folded
-        again changes nothing."""
+        """What was seen has been dealt with for good, whether or not that is stored."""
         for place in self._moved:
             self._stored[place] = self.cursors[place]
 
@@ -208,6 +211,31 @@ async def store(documents: Documents, standings: Collection[Standing]) -> bool:
     for standing in standings:
         standing.stored()
     return True
+
+
+@dataclass(eq=False)
+class Telling:
+    """How far its consumers have come is stored with each batch; `alone`, with no other process to
+    read or move their cursors, now and then: what is done again after a crash changes nothing."""
+
+    alone: bool
+    untold: int = 0
+    """Commits that were dealt with since."""
+
+    @property
+    def wait_seconds(self) -> float:
+        return PENDING_SECONDS if self.untold else WAIT_SECONDS
+
+    async def told(self, documents: Documents, standings: Collection[Standing], count: int) -> bool:
+        """After a batch of so many commits; of none, there is a pause. False: as `store` has it."""
+        self.untold += count
+        halted = any(standing.halted for standing in standings)
+        if self.alone and count and self.untold < UNTOLD_MAX and not halted:
+            for standing in standings:
+                standing.kept()
+            return True
+        self.untold = 0
+        return await store(documents, standings)
 
 
 def loop_time() -> float:

@@ -15,14 +15,14 @@ from libs.common.consume import (
     BATCH_MAX,
     CURSORS,
     NEWER,
-    WAIT_SECONDS,
+    PENDING_SECONDS,
     Healing,
     Place,
     Standing,
+    Telling,
     done,
     resume,
     rewind,
-    store,
 )
 from libs.common.errors import StoreAway
 from libs.common.parking import Parking
@@ -39,10 +39,6 @@ REBUILD_COMMITS_MAX = 200_000
 """Folded before documents are written, once each; what is not written is folded again."""
 REBUILD_DOCUMENTS_MAX = 60_000
 """Decoded documents kept in memory while building anew."""
-PENDING_SECONDS = 0.05
-"""Nothing to read for so long, and what was folded is written."""
-UNTOLD_MAX = 1_000
-"""Commits at most that are folded again after a crash where no other process reads the cursors."""
 PUTS_MAX = 5_000
 """Documents written at once."""
 
@@ -284,11 +280,11 @@ async def project(
 ) -> None:
     """Keeps these generations folded, for ever. A supervised loop: raises when the store or the bus
     is away, and may be started again at any moment. `alone`: nobody else folds them or asks the
-    documents how far they are, so their cursors are stored now and then."""
+    documents how far they are."""
     standings = [generation.standing for generation in generations]
     parkings = [generation.parking for generation in generations]
     logs = sorted({log for standing in standings for log in standing.logs})
-    healing, untold = Healing(), 0
+    healing, telling = Healing(), Telling(alone)
     await parking.prepare(documents)
     for generation in generations:
         await generation.prepare(documents)
@@ -297,13 +293,14 @@ async def project(
     async with bus.subscribe(logs, group) as feed:
         await resume(feed, standings)
         while True:
-            pending = untold > 0 or (window is not None and window.commits > 0)
-            batch = await feed.batch(batch_max, PENDING_SECONDS if pending else WAIT_SECONDS)
+            holding = window is not None and window.commits > 0
+            wait = PENDING_SECONDS if holding else telling.wait_seconds
+            batch = await feed.batch(batch_max, wait)
             if batch or any(standing.halted for standing in standings):
                 await parking.look(documents, parkings)
                 await _go_on(feed, generations)
             await healing.mend(feed, standings, not batch, documents)
-            if not batch and not pending:
+            if not batch and not holding and not telling.untold:
                 continue
             traces = (trace_of(delivery.commit) for delivery in batch)
             with batch_span("project", traces, count=len(batch)):
@@ -318,13 +315,7 @@ async def project(
                 generation.trim(REBUILD_DOCUMENTS_MAX if window else DOCUMENTS_CACHED_MAX)
                 halts = generation.standing.halted.values()
                 await parking.note_halts(documents, generation.parking, halts)
-            untold += len(batch)
-            if alone and written and batch and untold < UNTOLD_MAX:
-                for standing in standings:
-                    standing.kept()
-                continue
-            untold = 0
-            if not written or not await store(documents, standings):
+            if not written or not await telling.told(documents, standings, len(batch)):
                 await _begin_again(feed, documents, generations)
             await done(feed, standings, batch)
 

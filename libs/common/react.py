@@ -17,18 +17,17 @@ from libs.common.consume import (
     CURSORS,
     NEWER,
     NOWHERE,
-    WAIT_SECONDS,
     Healing,
     Standing,
+    Telling,
     resume,
-    store,
 )
 from libs.common.consume import done as tell_feed
 from libs.common.errors import Conflict, Refused, StoreAway
 from libs.common.handle import Answer, Ask
 from libs.common.messages import Actor, Command, Dep, Position, Recorded, Role, Stamp
 from libs.common.ports import Bus, Delivery, Documents, Put
-from libs.common.project import PENDING_SECONDS, Generation, fold_batch
+from libs.common.project import Generation, fold_batch
 from libs.common.shapes import Policy, newer, types_of
 from libs.common.telemetry import current, span, trace_of
 from libs.common.views import heads
@@ -170,33 +169,24 @@ async def react(
     alone: bool = False,
 ) -> None:
     """Keeps these policies asking, for ever. A supervised loop: raises when the store or the bus is
-    away or a stream is fought over, and may be started again at any moment. `alone`: as `project`
-    has it; what nobody asked anything about is heard again after a crash, a batch of it at most."""
+    away or a stream is fought over, and may be started again at any moment. `alone`: no other
+    process asks for them."""
     standings = [reacting.standing for reacting in policies]
     logs = sorted({log for standing in standings for log in standing.logs})
-    healing, untold = Healing(), 0
+    healing, telling = Healing(), Telling(alone)
     ends = await heads(bus, logs)
     for reacting in policies:
         await reacting.prepare(ends, documents)
     async with bus.subscribe(logs, group) as feed:
         await resume(feed, standings)
         while True:
-            batch = await feed.batch(BATCH_MAX, PENDING_SECONDS if untold else WAIT_SECONDS)
+            batch = await feed.batch(BATCH_MAX, telling.wait_seconds)
             await healing.mend(feed, standings, not batch, documents)
-            if not batch and not untold:
+            if not batch and not telling.untold:
                 continue
-            asked = False
             for reacting in policies:
-                asks = await reacting.asks(documents, batch)
-                await _ask(reacting, asks, handle)
-                asked = asked or bool(asks)
-            untold += len(batch)
-            if alone and batch and not asked and untold < BATCH_MAX:
-                for standing in standings:
-                    standing.kept()
-                continue
-            untold = 0
-            if not await store(documents, standings):
+                await _ask(reacting, await reacting.asks(documents, batch), handle)
+            if not await telling.told(documents, standings, len(batch)):
                 for standing in standings:
                     await standing.load(documents)
                 await resume(feed, standings)  # they may stand further back than the feed

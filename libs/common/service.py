@@ -115,6 +115,11 @@ class Running:
         """Whether this process sends the log on."""
         return RELAY in self.parts and self.relayed
 
+    @property
+    def alone(self) -> bool:
+        """An embedded process has no rivals."""
+        return not self.relayed
+
     async def loops(self) -> dict[str, Loop]:
         """Name -> loop, of the parts that run in this process. Opens what they need first."""
         name = self.rooms.name
@@ -133,7 +138,7 @@ class Running:
         if PROJECT in self.parts:
             projections = (*self.rooms.projections, self.rooms.clocks)
             self.generations = await live_generations(self.documents, projections)
-            if not self.relayed:  # an embedded process has no rivals
+            if self.alone:
                 self.views.here = {one.kind: one.standing for one in self.generations}
             if self.relayed:
                 self.beside = await not_shown(self.documents, self.generations)
@@ -207,8 +212,7 @@ class Running:
         group = f"{self.rooms.name}.views"
         while True:
             together = [one for one in self.generations if one not in self.beside]
-            alone = not self.relayed
-            folding = project(self.bus, self.documents, group, together, alone=alone)
+            folding = project(self.bus, self.documents, group, together, alone=self.alone)
             tasks = [asyncio.ensure_future(one) for one in (folding, self._moved())]
             try:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -237,9 +241,9 @@ class Running:
                     return
 
     async def _react(self) -> None:
-        handle, group = self.before(self.handle), f"{self.rooms.name}.react"
-        alone = not self.relayed
-        await react(self.bus, self.documents, group, self.reacting, handle, alone)
+        handle = self.before(self.handle)
+        group = f"{self.rooms.name}.react"
+        await react(self.bus, self.documents, group, self.reacting, handle, self.alone)
 
     async def _time(self) -> None:
         while not self.built:

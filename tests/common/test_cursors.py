@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from libs.common import project, react
+from libs.common import consume, project
 from libs.common.consume import CURSORS
 from libs.common.handle import Ask
 from libs.common.project import Generation
@@ -22,7 +22,7 @@ async def test_who_folds_alone_stores_cursors_now_and_then(
 ) -> None:
     """Readers in the process are told at once; what was not stored is folded again, in vain."""
     async with open_doors(tmp_path / "data") as doors:
-        monkeypatch.setattr(project, "PENDING_SECONDS", 3_600)  # and never because there is a pause
+        monkeypatch.setattr(consume, "PENDING_SECONDS", 3_600)  # and never because there is a pause
         running = await service(doors)
         await strung(running)
         targets = await heads(doors.bus, ["beads"])
@@ -47,7 +47,7 @@ async def test_who_folds_alone_stores_cursors_now_and_then(
         revisions = {
             k: d["_rev"] for k, d in (await doors.documents.get(first.kind, COLOURS)).items()
         }
-        monkeypatch.setattr(project, "UNTOLD_MAX", 1)
+        monkeypatch.setattr(consume, "UNTOLD_MAX", 1)
         again = await folded(first.kind)
         assert (await doors.documents.get(CURSORS, keys)).keys() == {
             f"{again.kind}|beads:{target.shard}" for target in targets
@@ -56,10 +56,10 @@ async def test_who_folds_alone_stores_cursors_now_and_then(
         assert {key: doc["_rev"] for key, doc in found} == revisions
 
 
-async def test_a_policy_that_is_alone_stores_what_it_heard_when_it_has_asked(
+async def test_a_policy_that_is_alone_stores_now_and_then_how_far_it_has_heard(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it asked nothing about is heard again after a crash, to no effect."""
+    """What was not stored is heard again after a crash, to no effect."""
     async with open_doors(tmp_path / "data") as doors:
 
         async def cursors(running: Running) -> tuple[dict[str, int], dict[str, int]]:
@@ -77,7 +77,7 @@ async def test_a_policy_that_is_alone_stores_what_it_heard_when_it_has_asked(
             await strung(running)
             await settled(running, doors.store)
             await until(is_stored)
-            monkeypatch.setattr(react, "PENDING_SECONDS", 3_600)  # and never because of a pause
+            monkeypatch.setattr(consume, "PENDING_SECONDS", 3_600)  # and never because of a pause
             quiet = Put(colour="quiet").stamped(STAMP)
             await running.handle(Ask("box/quiet", quiet, UUID(int=99)))
             await settled(running, doors.store)

@@ -13,16 +13,17 @@ from rich.console import Console
 
 from libs.common.adapters import open_bus, open_store
 from libs.common.commit import Commit
-from libs.common.consume import Cursor
+from libs.common.consume import CURSORS, Cursor
 from libs.common.messages import Position
 from libs.common.operators.compare import Apart
 from libs.common.operators.console import NOT_WELL, WELL, Operator
 from libs.common.operators.fsck import ELSEWHERE, NOWHERE_YET, Findings, Reader, checked, fsck
+from libs.common.ports import Query
 from libs.common.settings import Settings
 from libs.common.verify import Broken, Wrong, surveyed, verify
 from tests.common.beads import add
 from tests.common.broken import behind_its_back, forged, last_of, replace, rows_of, written
-from tests.common.doors import ROOMS, alive, open_doors, service, settled
+from tests.common.doors import ROOMS, alive, open_doors, service, settled, until
 from tests.common.topics import MemoryBus
 from tests.ports.chains import LOG
 from tests.serving import DIRECTORY
@@ -228,6 +229,13 @@ async def test_an_operator_is_told_in_words_also_while_the_service_works(tmp_pat
             await running.handle(add(1, "red"))
             await running.handle(add(2, "blue"))
             await settled(running, doors.store)
+
+            async def pausing() -> bool:
+                """Cursors are stored when there is a pause."""
+                found = await doors.documents.find(CURSORS, Query())
+                return sum("seq" in doc for doc in found.docs) == 6
+
+            await until(pausing)
             assert await fsck(operator) == WELL
     assert page.getvalue().splitlines() == [
         "beads: 4 commits, 4 events, 3 streams; 6 cursors of readers",
