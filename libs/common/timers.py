@@ -24,6 +24,8 @@ SWEEP_SECONDS = 1.0
 ROWS_MAX = 200
 NEXT_ROWS = 5
 """Looked at first for what is due next: rows that were asked for are gone in a moment."""
+EARLIEST = ""
+"""Before every time: without it, rows that are gone and say no time come first."""
 ASKED_MAX = 100_000
 
 
@@ -86,7 +88,7 @@ class Timers:
 
     async def next_due(self) -> datetime | None:
         """When the next row is due that this process has not asked for; past, when it is late."""
-        query = Query(order=("due",), limit=NEXT_ROWS)
+        query = Query(order=("due",), low=EARLIEST, limit=NEXT_ROWS)
         cursor: str | None = None
         while True:
             page = await self.views.find(self.rows, query, cursor)
