@@ -35,7 +35,7 @@ async def test_what_is_read_is_what_was_written(store: EventStore) -> None:
     await store.insert([row])
     [read] = await store.log(row.shard, 0)
     assert read == row
-    assert read.hash == row.hash
+    assert (read.hash, read.actor) == (row.hash, row.actor)
     assert {**vars(read), "content": None} == {**vars(row), "content": None}
 
 
