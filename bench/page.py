@@ -6,6 +6,7 @@ from statistics import median
 from bench.judging import Spread, Verdict, judge, spread
 from bench.plots import Point, lines, number
 from bench.question import Curve, Question, Timeline
+from bench.reasons import REASONS
 from bench.results import Result
 
 FIGURES = {
@@ -68,10 +69,10 @@ def _goals(questions: Mapping[str, Question], results: Mapping[str, Result]) -> 
     ]
     verdicts.sort(key=lambda verdict: _place(verdict.row.name))
     yield from map(_goal, verdicts)
-    reasons = [one.row for one in verdicts if one.word == "missed" and one.row.why]
-    if reasons:
+    missed = dict.fromkeys(one.row.name for one in verdicts if one.word == "missed")
+    if told := [f"- {name}: {REASONS[name]}" for name in missed if name in REASONS]:
         yield "\n## What stands in the way of a goal that was missed\n"
-        yield from (f"- {row.name}, {row.what}: {row.why}" for row in reasons)
+        yield from told
 
 
 def _place(name: str) -> tuple[int, str]:

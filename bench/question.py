@@ -32,8 +32,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Row:
-    """A goal: `figure` of `ours`, divided by the same of `over` when there is one. `why` is told of
-    one that was missed: what the limit is, and how it is known."""
+    """A goal: `figure` of `ours`, divided by the same of `over` when there is one."""
 
     name: str
     what: str
@@ -42,7 +41,6 @@ class Row:
     over: str | None = None
     figure: str = "per_second"
     at_most: bool = False
-    why: str = ""
 
     def reached(self, found: float) -> bool:
         return found <= self.goal if self.at_most else found >= self.goal

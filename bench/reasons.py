@@ -1,0 +1,77 @@
+"""What stands in the way of a goal, by row: told on the page for as long as the row is missed.
+
+No figures: those are in the page's own tables, measured in the same run.
+"""
+
+REASONS = {
+    "B1": (
+        "Python's own part of a command (the table of steps: sealing, naming, writing, placing, "
+        "and the waking of its caller) costs more than SQLite's for the same row, and the two "
+        "hardly overlap: the thread that writes and the one that decides take the interpreter "
+        "from each other at every row. Writing one half of the callers' commands while the other "
+        "half decides was tried, and was slower."
+    ),
+    "B2": (
+        "The raw group commit, which decides and seals nothing, is itself far from 25 times the "
+        "default and hardly above 8 times the best recipe on this machine: these libraries write "
+        "one commit after the other, and a synced commit costs them little here."
+    ),
+    "B3": (
+        "A lone command waits for one synced write, and so does the raw driver, which is no "
+        "faster than the other library either. Ours also hands it to a thread of its own and "
+        "back, so that a slow disk never stops those who only read; beside that wait there is "
+        "little to save."
+    ),
+    "B4": (
+        "Callers who wait together are decided one after the other: the last of 64 waits for the "
+        "deciding of all. It follows B1."
+    ),
+    "B5": (
+        "Our route checks a token, a role, a command id and the rules, seals, and waits for the "
+        "disk; each of these is some ten microseconds of Python beside a framework's whole "
+        "request."
+    ),
+    "B6": (
+        "One command changes about five documents, and all of it (edge, rules, log, read models, "
+        "policies of two services) is one process and one interpreter here, with the load's own "
+        "client on the other core. Services apart, each with its own interpreter, divide it."
+    ),
+    "B7": (
+        "The other library's recipe reads a third of the bytes, neither chained nor sealed, in "
+        "one native call. Hashing a commit and finding its parts costs as much before its event "
+        "is looked at."
+    ),
+    "B8": (
+        "A rebuild reads, checks the chain, decodes and folds as a replay does, and writes each "
+        "document once; the follower of the other library reads smaller events and has become "
+        "quicker than it was when the goal was set."
+    ),
+    "B9": (
+        "The raw reader hands over records that nobody has looked at. Parsing, hashing, decoding "
+        "and folding one (the table of steps) costs more than the client's whole work for it."
+    ),
+    "B10": (
+        "Between the two ends lie a synced append, the relay's wake, a document read and a "
+        "document written, each a hand-over to a thread and back; a bare round trip has none of "
+        "these."
+    ),
+    "B11": ("As B1: the server works while Python waits, and Python while the server waits."),
+    "B12": (
+        "Asked about students in no order, a decision finds little in the processor's caches: most "
+        "of it is waiting for memory. A fiftieth of one HTTP hop is the time of a few such "
+        "look-ups, without any rule."
+    ),
+    "B13": (
+        "Each command goes to a stream of its own that has to be read first, and every index but "
+        "one is written at a place drawn at random: what the cache of pages does not hold is read "
+        "from the file."
+    ),
+    "B14": (
+        "Parsing the body and hashing it is most of the work, and neither can leave Python's "
+        "thread; reading runs beside it."
+    ),
+    "roster": (
+        "A student is a commit with nine sealed fields, and five documents in the read models: "
+        "sealing, deciding and folding share one interpreter."
+    ),
+}
