@@ -43,8 +43,8 @@ REASONS = {
     ),
     "B8": (
         "A rebuild reads, checks the chain, decodes and folds as a replay does, and keeps for each "
-        "document the positions that it has seen. The bare fold of the same events, which does none "
-        "of this but decoding, is itself far from twenty times the follower."
+        "document the positions that it has seen. The bare fold of the same events, which does "
+        "none of this but decoding, is itself far from twenty times the follower."
     ),
     "B9": (
         "The raw reader hands over records that nobody has looked at. Parsing, hashing, decoding "
