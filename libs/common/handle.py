@@ -76,13 +76,12 @@ class Known(NamedTuple, Generic[S]):
     position: Position | None
 
 
+@dataclass(eq=False, slots=True)
 class _Turns:
     """The commands of one stream take turns."""
 
-    __slots__ = ("length", "lock")
-
-    def __init__(self) -> None:
-        self.lock, self.length = asyncio.Lock(), 0
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    length: int = 0
 
 
 class _Decided(NamedTuple):
@@ -236,11 +235,11 @@ class Handler(Generic[S, C, E]):
                 if commit.first > 1 or not commit.stream.startswith(self._prefix):
                     continue
                 known = self._empty
-            if commit.first == known.version + 1:
+            if commit.first == known.version + 1 and None not in commit.told:
                 state = self.decider.fold(cast("list[E]", commit.told), known.state)
                 self._keep(commit.stream, Known(state, commit.last, commit.at, commit.position))
             elif commit.last > known.version:
-                del self._known[commit.stream]
+                self._known.pop(commit.stream, None)
 
     async def _prior(self, ask: Ask[C], known: Known[S]) -> Answer | None:
         """The first answer of a command that was stored already; its own twin may not be at
