@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ from bench.domain import (
     Latest,
     Notes,
     NoteWritten,
+    Write,
     asks,
     decide,
     student_of,
@@ -29,6 +30,7 @@ from libs.common.adapters import open_store
 from libs.common.adapters.sqlite import INSERT, LAYOUT, row_of
 from libs.common.adapters.sqlite_file import CACHE_KIBIBYTES, WAL_PAGES_MAX
 from libs.common.commit import NO_PREV, Commit, Draft, decode_event, encode, encode_event, shard_of
+from libs.common.handle import Ask
 from libs.common.personal import KeyClass
 from libs.common.ports import WrappedKey
 from libs.common.sealing import Keyring
@@ -106,20 +108,23 @@ async def rows(size: int, streams: int = STREAMS) -> AsyncIterator[Commit]:
         events = decide(Notes(), command)
         shard = shard_of(ask.stream)
         seq, prev = heads.get(shard, (0, NO_PREV))
-        draft = Draft(
-            stream=ask.stream,
-            expected=command.number - 1,
-            events=tuple(map(encode_event, events)),
-            types=tuple(event.type for event in events),
-            command=ask.id,
-            correlation=ask.id,
-            actor=SOMEBODY,
-            subjects=(command.student,),
-            request=REQUEST,
-        )
-        commit = encode(draft, LOG, seq + 1, prev, STAMP.at)
+        commit = encode(draft_of(ask, events), LOG, seq + 1, prev, STAMP.at)
         heads[shard] = (commit.seq, commit.hash)
         yield commit
+
+
+def draft_of(ask: Ask[Write], events: Sequence[NoteWritten]) -> Draft:
+    return Draft(
+        stream=ask.stream,
+        expected=ask.command.number - 1,
+        events=tuple(map(encode_event, events)),
+        types=tuple([event.type for event in events]),
+        command=ask.id,
+        correlation=ask.id,
+        actor=SOMEBODY,
+        subjects=(ask.command.student,),
+        request=REQUEST,
+    )
 
 
 class _OwnKeys:

@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import perf_counter, process_time
 
-from bench.domain import LOG, SOMEBODY, STAMP, Notes, NoteWritten, ask_of, decide, evolve, latest
+from bench.domain import LOG, SOMEBODY, STAMP, Notes, ask_of, decide, evolve, latest
 from bench.figures import Figures
 from bench.ours import Desk, desk
 from bench.question import Contender, Question
+from bench.raw import draft_of
 from libs.common.adapters.sqlite import row_of
 from libs.common.append import not_before
-from libs.common.commit import NO_PREV, Draft, encode, encode_event, leaf_hash, parse
+from libs.common.commit import NO_PREV, encode, leaf_hash, parse
 from libs.common.handle import request_hash
 from libs.common.messages import Stamp
 
@@ -41,7 +42,7 @@ STEPS = (
 def _steps(opened: Desk, sealed: object) -> Mapping[str, Callable[[], object]]:
     """Name -> one call."""
     (event,) = decide(Notes(), sealed)  # type: ignore[arg-type]  # a sealed Write is a Write
-    draft = _draft(event)
+    draft = draft_of(ASK, [event])
     commit = encode(draft, LOG, 1, NO_PREV, STAMP.at)
     (entry,) = parse(commit.body).recorded
     now = opened.handler.appender.clock.now
@@ -49,7 +50,7 @@ def _steps(opened: Desk, sealed: object) -> Mapping[str, Callable[[], object]]:
         lambda: ASK.command.stamped(Stamp(not_before(now(), STAMP.at, None, ()), SOMEBODY)),
         lambda: decide(Notes(), sealed),  # type: ignore[arg-type]  # as above
         lambda: request_hash(ASK.path, sealed),
-        lambda: _draft(event),
+        lambda: draft_of(ASK, [event]),
         lambda: encode(draft, LOG, 1, NO_PREV, STAMP.at),
         lambda: leaf_hash(commit.body),
         lambda: row_of(commit),
@@ -59,21 +60,6 @@ def _steps(opened: Desk, sealed: object) -> Mapping[str, Callable[[], object]]:
         lambda: latest.fold(None, entry, STUDENT),
     )
     return dict(zip(STEPS, calls, strict=True))
-
-
-def _draft(event: NoteWritten) -> Draft:
-    return Draft(
-        stream=ASK.stream,
-        expected=0,
-        events=(encode_event(event),),
-        types=(event.type,),
-        command=ASK.id,
-        correlation=ASK.id,
-        actor=SOMEBODY,
-        subjects=(STUDENT,),
-        request=f"sha256:{'0' * 64}",
-        told=(event,),
-    )
 
 
 async def step(folder: Path, size: int, number: int) -> Figures:

@@ -12,6 +12,7 @@ from base64 import b32encode, urlsafe_b64decode
 from binascii import b2a_base64
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum
 from functools import cache
@@ -244,36 +245,30 @@ class _NotHeld(Exception):
     """A key that must be fetched, or made, before anything can be sealed with it."""
 
 
+@dataclass(eq=False, slots=True)
 class _Ciphers:
     """The keys of one subject, by class, while a command is sealed. With `offers`, what nobody has
     is made; without, it is NotHeld."""
 
-    __slots__ = ("_found", "_held", "_random_bytes", "offers", "subject")
-
-    def __init__(
-        self,
-        held: Callable[[str], AESSIV | None],
-        subject: str,
-        offers: Offers | None = None,
-        random_bytes: Callable[[int], bytes] = os.urandom,
-    ) -> None:
-        self._held, self.subject, self.offers = held, subject, offers
-        self._random_bytes = random_bytes
-        self._found: dict[str, tuple[AESSIV, str, bytes]] = {}
+    held: Callable[[str], AESSIV | None]
+    subject: str
+    offers: Offers | None = None
+    random_bytes: Callable[[int], bytes] = os.urandom
+    _found: dict[str, tuple[AESSIV, str, bytes]] = field(default_factory=dict)
 
     def of(self, key_class: str) -> tuple[AESSIV, str, bytes]:
         """The cipher and the key's id, as text and as bytes."""
         found = self._found.get(key_class)
         if found is None:
             ident = key_id(self.subject, key_class)
-            found = (self._held(ident) or self._made(key_class), ident, ident.encode())
+            found = (self.held(ident) or self._made(key_class), ident, ident.encode())
             self._found[key_class] = found
         return found
 
     def _made(self, key_class: str) -> AESSIV:
         if self.offers is None:
             raise _NotHeld
-        made = self._random_bytes(KEY_BYTES)
+        made = self.random_bytes(KEY_BYTES)
         self.offers[self.subject, key_class] = made
         return AESSIV(made)
 

@@ -194,7 +194,7 @@ class Running:
         generation = await next_generation(self.documents, projection)
         targets = await heads(self.bus, projection.logs)
         self.generations.append(generation)
-        if not self.relayed:
+        if self.alone:
             self.views.here[generation.kind] = generation.standing
 
         async def flip() -> None:
@@ -229,7 +229,7 @@ class Running:
         process has no rival that could have moved them."""
         while True:
             await asyncio.sleep(MOVED_SECONDS)
-            projections = () if not self.relayed else (*self.rooms.projections, self.rooms.clocks)
+            projections = () if self.alone else (*self.rooms.projections, self.rooms.clocks)
             for projection in projections:
                 alias = await read_alias(self.documents, projection.name)
                 ours = {one.kind: one for one in self.generations}

@@ -5,7 +5,7 @@ from the row, so a timer that fires twice asks once.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID, uuid5
@@ -75,29 +75,27 @@ class Timers:
     async def sweep(self, now: datetime) -> int:
         """Asks for every row that is due and was not asked yet by this process; how many."""
         asked = 0
-        cursor: str | None = None
-        query = Query(order=("due",), high=instant(now), limit=ROWS_MAX)
-        while True:
-            page = await self.views.find(self.rows, query, cursor)
-            fresh = [row for row in page.items if row.key not in self._asked]
+        async for fresh in self._fresh(Query(order=("due",), high=instant(now), limit=ROWS_MAX)):
             await asyncio.gather(*map(self._ask, fresh))
             asked += len(fresh)
-            cursor = page.next
-            if cursor is None:
-                return asked
+        return asked
 
     async def next_due(self) -> datetime | None:
         """When the next row is due that this process has not asked for; past, when it is late."""
-        query = Query(order=("due",), low=EARLIEST, limit=NEXT_ROWS)
+        async for fresh in self._fresh(Query(order=("due",), low=EARLIEST, limit=NEXT_ROWS)):
+            for row in fresh:
+                return row.due
+        return None
+
+    async def _fresh(self, query: Query) -> AsyncIterator[list[ClockRow]]:
+        """Page by page, those that were not asked for yet."""
         cursor: str | None = None
         while True:
             page = await self.views.find(self.rows, query, cursor)
-            for row in page.items:
-                if row.key not in self._asked:
-                    return row.due
+            yield [row for row in page.items if row.key not in self._asked]
             cursor = page.next
             if cursor is None:
-                return None
+                return
 
     async def _ask(self, row: ClockRow) -> None:
         actor = Actor("clock", Role.SYSTEM, "district")

@@ -204,9 +204,9 @@ def _with_case(state: Student, event: CaseEvent) -> Student:
 def _case(case: Case, event: CaseEvent) -> Case:
     match event:
         case ConsentRequested():
-            return Asked(request=_request(event))
+            return Asked(request=_request(event, event.asked))
         case RequestUnanswerable():
-            return Ended(request=_unasked(event))
+            return Ended(request=_request(event, ()))
         case ConsentAnswered():
             return _answered(case, event)
         case FamilyReminded():
@@ -223,24 +223,14 @@ def _case(case: Case, event: CaseEvent) -> Case:
             return _to(case, lambda request: Ended(request=request))
 
 
-def _request(event: ConsentRequested) -> Request:
+def _request(event: ConsentRequested | RequestUnanswerable, asked: tuple[str, ...]) -> Request:
     return Request(
         grant=event.grant,
         referral=event.referral,
         terms=event.terms,
         text_version=event.text_version,
         language=event.language,
-        asked=event.asked,
-    )
-
-
-def _unasked(event: RequestUnanswerable) -> Request:
-    return Request(
-        grant=event.grant,
-        referral=event.referral,
-        terms=event.terms,
-        text_version=event.text_version,
-        language=event.language,
+        asked=asked,
     )
 
 
