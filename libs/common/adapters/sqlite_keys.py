@@ -5,8 +5,9 @@ before `forget` returns.
 """
 
 import sqlite3
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
+from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,7 +18,6 @@ from libs.common.adapters.sqlite_file import (
     Layout,
     SqliteFile,
     empty_wal,
-    snapshot,
     transaction,
 )
 from libs.common.adapters.sqlite_shared import shared
@@ -37,16 +37,27 @@ LAYOUT = Layout(
         wrapped BLOB NOT NULL, UNIQUE(subject, class));
     CREATE TABLE tombstones(subject TEXT, class TEXT, PRIMARY KEY(subject, class)) WITHOUT ROWID""",
 )
-TOMBSTONE = "SELECT 1 FROM tombstones WHERE subject = ? AND class IN (?, '*')"
-KEY = "SELECT wrapped FROM keys WHERE subject = ? AND class = ?"
-HELD = (
-    "SELECT subject, class, wrapped FROM keys WHERE subject IN (SELECT value FROM json_each(?)) "
-    "ORDER BY subject, class"
-)
-FORGOTTEN = (
-    "SELECT subject FROM tombstones "
-    "WHERE subject IN (SELECT value FROM json_each(?)) AND class = '*'"
-)
+TOMBSTONE = """
+    SELECT subject FROM json_each(?) CROSS JOIN tombstones
+    ON subject = json_extract(value, '$[0]') AND class IN (json_extract(value, '$[1]'), '*')
+    LIMIT 1"""
+OFFER = """
+    INSERT INTO keys(subject, class, wrapped)
+    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'),
+        substr(?, json_extract(value, '$[2]'), json_extract(value, '$[3]'))
+    FROM json_each(?) WHERE true ON CONFLICT DO NOTHING"""
+GET = """
+    SELECT json_group_array(json_array(key, hex(wrapped))) FROM json_each(?) CROSS JOIN keys
+    ON subject = json_extract(value, '$[0]') AND class = json_extract(value, '$[1]')"""
+HELD = """
+    SELECT
+    (SELECT json_group_array(json_array(subject, class, hex(wrapped))) FROM (
+        SELECT subject, class, wrapped FROM keys
+        WHERE subject IN (SELECT value FROM json_each(?1)) ORDER BY subject, class)),
+    (SELECT json_group_array(subject) FROM tombstones
+        WHERE subject IN (SELECT value FROM json_each(?1)) AND class = '*')"""
+"""Each is one statement that gives at most one row: a step of SQLite's lets go of the interpreter,
+and gets it back only when others do."""
 DELETE = "DELETE FROM keys WHERE subject = ?"
 
 
@@ -74,50 +85,39 @@ class SqliteKeys:
     ) -> dict[tuple[str, str], WrappedKey]:
         """One transaction: a tombstone is either seen here, or comes after and takes the key."""
 
-        def work(connection: sqlite3.Connection) -> dict[tuple[str, str], WrappedKey]:
-            stored = {}
-            with transaction(connection):
-                for (subject, key_class), wrapped in offers.items():
-                    if connection.execute(TOMBSTONE, (subject, key_class)).fetchone():
-                        raise Forgotten(subject)
-                    connection.execute(
-                        "INSERT INTO keys(subject, class, wrapped) VALUES (?, ?, ?) "
-                        "ON CONFLICT DO NOTHING",
-                        (subject, key_class, wrapped),
-                    )
-                    (ours,) = connection.execute(KEY, (subject, key_class)).fetchone()
-                    stored[subject, key_class] = WrappedKey(_id(subject, key_class), ours)
-            return stored
+        ends = list(accumulate(map(len, offers.values()), initial=1))
+        rows = [(*key, start, len(offers[key])) for key, start in zip(offers, ends, strict=False)]
+        wanted, whole = orjson.dumps(rows).decode(), b"".join(offers.values())
 
-        return await self.file.write(work)
+        def work(connection: sqlite3.Connection) -> dict[tuple[str, str], bytes]:
+            with transaction(connection):
+                forgotten = connection.execute(TOMBSTONE, (wanted,)).fetchone()
+                if forgotten:
+                    raise Forgotten(*forgotten)
+                if connection.execute(OFFER, (whole, wanted)).rowcount == len(offers):
+                    return dict(offers)
+                return _got(connection, list(offers))
+
+        stored = await self.file.write(work)
+        return {key: WrappedKey(_id(*key), wrapped) for key, wrapped in stored.items()}
 
     async def get(self, ids: Collection[str]) -> dict[str, bytes | None]:
-        def work(connection: sqlite3.Connection) -> dict[str, bytes | None]:
-            found = {}
-            for ident in ids:
-                subject, key_class, number = ident.rsplit(":", 2)
-                row = connection.execute(KEY, (subject, key_class)).fetchone()
-                found[ident] = row[0] if row and number == "1" else None
-            return found
-
-        return await self.file.read(work)
+        keys = {ident: _key(ident) for ident in ids}
+        wanted = [key for key in keys.values() if key]
+        found = await self.file.read(lambda connection: _got(connection, wanted))
+        return {ident: found.get(key) if key else None for ident, key in keys.items()}
 
     async def held(self, subjects: Collection[str]) -> dict[str, list[WrappedKey] | None]:
         wanted = orjson.dumps(sorted(subjects)).decode()
-
-        def work(connection: sqlite3.Connection) -> dict[str, list[WrappedKey] | None]:
-            with snapshot(connection):
-                found: dict[str, list[WrappedKey] | None] = {subject: [] for subject in subjects}
-                for subject, key_class, wrapped in connection.execute(HELD, (wanted,)):
-                    found[subject] = [
-                        *(found[subject] or ()),
-                        WrappedKey(_id(subject, key_class), wrapped),
-                    ]
-                for (subject,) in connection.execute(FORGOTTEN, (wanted,)):
-                    found[subject] = None
-            return found
-
-        return await self.file.read(work)
+        keys, forgotten = await self.file.read(
+            lambda connection: connection.execute(HELD, (wanted,)).fetchone()
+        )
+        found: dict[str, list[WrappedKey] | None] = {subject: [] for subject in subjects}
+        for subject, key_class, wrapped in orjson.loads(keys):
+            kept = found[subject]
+            assert kept is not None
+            kept.append(WrappedKey(_id(subject, key_class), bytes.fromhex(wrapped)))
+        return found | dict.fromkeys(orjson.loads(forgotten))
 
     async def forget(self, subject: str, classes: Collection[str]) -> int:
         """After StoreAway it is not sure that the bytes are gone: forget again."""
@@ -145,3 +145,17 @@ class SqliteKeys:
 
 def _id(subject: str, key_class: str) -> str:
     return f"{subject}:{key_class}:1"
+
+
+def _key(ident: str) -> tuple[str, str] | None:
+    """Subject and class; None when there can be no such key."""
+    subject, key_class, number = ident.rsplit(":", 2)
+    return (subject, key_class) if number == "1" else None
+
+
+def _got(
+    connection: sqlite3.Connection, keys: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], bytes]:
+    """Those of them that are there."""
+    (found,) = connection.execute(GET, (orjson.dumps(keys).decode(),)).fetchone()
+    return {keys[number]: bytes.fromhex(wrapped) for number, wrapped in orjson.loads(found)}
