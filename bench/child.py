@@ -5,7 +5,6 @@ the driver, `python -m bench`.
 """
 
 import argparse
-import gc
 import sys
 from collections.abc import Awaitable, Callable
 from importlib import import_module
@@ -15,7 +14,7 @@ from typing import Any
 import orjson
 
 from bench.figures import Figures, Measured
-from libs.common.tasks import GC_THRESHOLDS, run
+from libs.common.tasks import run, settle
 
 
 def main() -> int:
@@ -38,9 +37,7 @@ async def _measure(call: str, folder: Path, size: int, options: dict[str, Any]) 
     """Every contender gets the event loop and the garbage collection of a service."""
     module, _, name = call.partition(":")
     work: Callable[..., Awaitable[Figures | Measured]] = getattr(import_module(module), name)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
+    settle()
     found = await work(folder, size, **options)
     measured = found if isinstance(found, Measured) else Measured(found, {})
     sys.stdout.write(f"{orjson.dumps(measured._asdict()).decode()}\n")

@@ -21,6 +21,9 @@ from libs.common.telemetry import batch_span
 
 WAITING_MAX = 1_024
 GROUP_MAX = 256
+HALVED_MIN = 16
+"""So many who wait together are written in two halves: those of one go on while the other half is
+written, from then on by turns."""
 GROUP_BYTES_MAX = 8_000_000
 TRIES_MAX = 12
 PAUSE_SECONDS_MIN = 0.001
@@ -100,8 +103,10 @@ class Appender:
             await asyncio.wait([self._task])
 
     async def _drain(self) -> None:
+        waiting = len(self._queue)
+        most = GROUP_MAX if waiting < HALVED_MIN else min(GROUP_MAX, waiting // 2)
         while self._queue:
-            group = self._take()
+            group, most = self._take(most), GROUP_MAX
             if not group:
                 continue  # all of it was refused
             self._under_way = len(group)
@@ -121,13 +126,14 @@ class Appender:
                 self._queue.remove(waiting)
             waiting.answer(error)
 
-    def _take(self) -> list[_Waiting]:
-        """The next group: at most one draft a stream, so that a refusal is about one draft."""
+    def _take(self, most: int) -> list[_Waiting]:
+        """The next group, of so many at most: one draft a stream, so that a refusal is about one
+        draft."""
         group: list[_Waiting] = []
         later: list[_Waiting] = []
         streams: set[str] = set()
         size = 0
-        while self._queue and len(group) < GROUP_MAX and size < GROUP_BYTES_MAX:
+        while self._queue and len(group) < most and size < GROUP_BYTES_MAX:
             waiting = self._queue.popleft()
             if self.fenced and shard_of(waiting.draft.stream) in self.fenced:
                 waiting.answer(Fenced("this shard stands still"))

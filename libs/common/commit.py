@@ -138,6 +138,14 @@ class Commit:
         return tuple([decode_event(entry["type"], entry["v"], entry["data"]) for entry in entries])
 
     @once
+    def whole(self) -> bool:
+        """Whether this process knows all its events, in the shapes that they have."""
+        return all(
+            entry["type"] in REGISTRY and entry["v"] <= REGISTRY[entry["type"]].v
+            for entry in self.content["events"]
+        )
+
+    @once
     def recorded(self) -> tuple[Recorded[Event], ...]:
         """Each event that this process knows, with its place."""
         position = self.position
@@ -228,7 +236,7 @@ def encode(draft: Draft, log: str, seq: int, prev: str, at: datetime) -> Commit:
         "actor": draft.actor,
     }
     if draft.told:
-        parts["told"] = draft.told
+        parts["told"], parts["whole"] = draft.told, True
     return _commit(parts)
 
 

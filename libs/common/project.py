@@ -29,7 +29,7 @@ from libs.common.parking import Parking
 from libs.common.ports import Bus, Delivery, Doc, Documents, Feed, Put
 from libs.common.shapes import Placed, Projection, V, newer
 from libs.common.telemetry import batch_span, trace_of
-from libs.common.words import said
+from libs.common.words import fields
 
 DOCUMENTS_CACHED_MAX = 5_000
 """Decoded documents of one generation kept in memory while folding live."""
@@ -58,7 +58,7 @@ class Slot(Generic[V]):
     def doc(self) -> Doc:
         if self.view is None:
             return {"_pos": self.pos, "_at": self.at, "_gone": True}
-        return {**said(self.view), "_pos": self.pos, "_at": self.at}
+        return {**fields(self.view), "_pos": self.pos, "_at": self.at}
 
 
 @dataclass(eq=False)

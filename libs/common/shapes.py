@@ -92,7 +92,7 @@ def types_of(hears: Any) -> frozenset[str]:
 def newer(commit: Commit, hears: Any) -> bool:
     """Whether it holds an event that is heard, in a shape newer than this build knows."""
     heard = types_of(hears)
-    return not heard.isdisjoint(commit.types) and any(
+    return not (commit.whole or heard.isdisjoint(commit.types)) and any(
         entry["type"] in heard and entry["v"] > REGISTRY[entry["type"]].v
         for entry in commit.content["events"]
     )

@@ -10,6 +10,7 @@ import contextlib
 import gc
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -39,6 +40,10 @@ KEEP_ALIVE_SECONDS = 75
 GC_THRESHOLDS = (50_000, 20, 50)
 """Views in memory are millions of objects without cycles; looking through them all is for rare
 occasions. Importing a district spent a third of its time there with Python's own thresholds."""
+
+SWITCH_SECONDS = 0.0001
+"""A thread that has written asks for the interpreter once, and gets it after so long at the latest;
+with Python's own 5 ms whoever decides and whoever writes take turns instead of working at once."""
 
 T = TypeVar("T")
 Loop = Callable[[], Awaitable[None]]
@@ -213,11 +218,17 @@ async def serve(app: Any, host: str, port: int, leaving: Leaving | None = None) 
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=DRAIN_SECONDS_MAX,
     )
+    settle()
+    with _signals_wait():
+        await _Server(config, leaving or Leaving()).serve()
+
+
+def settle() -> None:
+    """A process that has started is tuned for a long life beside threads that wait for disks."""
     gc.collect()
     gc.freeze()  # what stands at the start is not looked through again and again
     gc.set_threshold(*GC_THRESHOLDS)
-    with _signals_wait():
-        await _Server(config, leaving or Leaving()).serve()
+    sys.setswitchinterval(SWITCH_SECONDS)
 
 
 @contextlib.contextmanager

@@ -43,13 +43,14 @@ def present(model: BaseModel) -> bytes:
     return orjson.dumps(_present(model), default=_said_present, option=OPTIONS)
 
 
-def said(model: BaseModel) -> dict[str, Any]:
-    """A model as plain JSON values."""
-    if not direct(type(model)):
-        return model.model_dump(mode="json")
-    words = orjson.dumps(model.__dict__, default=_said, option=OPTIONS)
-    found: dict[str, Any] = orjson.loads(words)
-    return found
+def fields(model: BaseModel) -> dict[str, Any]:
+    """A model's fields, each as JSON or as what `written` makes JSON of."""
+    return model.__dict__ if direct(type(model)) else model.model_dump(mode="json")
+
+
+def written(fields: dict[str, Any]) -> bytes:
+    """JSON of a document that holds such fields."""
+    return orjson.dumps(fields, default=_said, option=orjson.OPT_PASSTHROUGH_DATETIME)
 
 
 def asked(command: Command) -> bytes:

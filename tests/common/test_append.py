@@ -5,11 +5,13 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import cast
 from uuid import UUID
 
 import pytest
 
+from libs.common.adapters.sqlite import SqliteStore
 from libs.common.append import Appender
 from libs.common.commit import NO_PREV, Commit, Draft, chained, encode_event
 from libs.common.errors import Conflict, KeyReused, Refused, StoreAway, TooLarge, WrongVersion
@@ -248,6 +250,30 @@ def test_the_rules_hear_a_time_that_is_later_than_the_cause() -> None:
         assert store.oplog[0].at == heard[0]
 
     run_virtually(main())
+
+
+class CountingStore(SqliteStore):
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "beads")
+        self.groups: list[int] = []
+
+    async def insert(self, rows: Sequence[Commit]) -> Inserted:
+        self.groups.append(len(rows))
+        return await super().insert(rows)
+
+
+@pytest.mark.parametrize(
+    ("count", "groups"), [(1, [1]), (15, [15]), (16, [8, 8]), (601, [256, 256, 89])]
+)
+async def test_many_who_wait_together_are_written_in_halves(
+    count: int, groups: list[int], tmp_path: Path
+) -> None:
+    async with CountingStore(tmp_path / "log.db") as store:
+        append = Appender(store, "beads", WorldClock()).append
+        drafts = [_draft(f"string/{number}", number) for number in range(1, count + 1)]
+        outcomes = await asyncio.gather(*map(append, drafts))
+    assert len({str(outcome.commit.position) for outcome in outcomes}) == count
+    assert store.groups == groups
 
 
 class AwayStore(WorldStore):

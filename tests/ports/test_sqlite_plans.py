@@ -44,11 +44,17 @@ async def plans(file: SqliteFile, work: Awaitable[object]) -> list[str]:
     return await file.read(explain)
 
 
+def on_tables(found: list[str]) -> list[str]:
+    """The steps that read what is stored, not the statement's own rows."""
+    own = re.compile(r"(SCAN (json_each|(\d+ )?CONSTANT ROWS?|\(subquery-\d+\):)|CO-ROUTINE)")
+    return [step for step in found if not own.match(step)]
+
+
 def searched(found: list[str]) -> bool:
-    """Nothing is sorted, and nothing read from end to end, but for a question's own list of keys,
-    and the beginning of an index, for a first page of everything."""
+    """Nothing is sorted, and nothing read from end to end, but for a question's own list of keys or
+    rows, what was found already, and the beginning of an index, for a first page of everything."""
     first_page = re.compile(r"SCAN \S+ USING INDEX (?!.* WHERE )")
-    steps = [s for s in found if not s.startswith("SCAN json_each") and not first_page.match(s)]
+    steps = [step for step in on_tables(found) if not first_page.match(step)]
     assert any(step.startswith("SEARCH") for step in steps)
     bad = [step for step in steps if step.startswith(("SCAN", "USE TEMP"))]
     assert not bad, bad
@@ -90,7 +96,7 @@ async def test_documents_are_never_scanned_or_sorted(tmp_path: Path) -> None:
 
         found = await plans(documents.file, ask_everything())
         assert searched(found)
-        pages = [step for step in found if "ORDER BY" in step]
+        pages = [step for step in on_tables(found) if "ORDER BY" in step]
         assert not [step for step in pages if f"USING INDEX {KIND}." not in step]
 
 

@@ -9,11 +9,13 @@ from collections.abc import Collection, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+import orjson
 from pymongo import ASCENDING, DESCENDING, IndexModel, InsertOne, ReplaceOne
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from libs.common.adapters.mongo import Mongo, reaching
 from libs.common.ports import PAGE_MAX, Doc, Page, Put, Query, Scalar
+from libs.common.words import written
 
 if TYPE_CHECKING:
     from motor.motor_asyncio import AsyncIOMotorClientSession as Session
@@ -164,7 +166,7 @@ class MongoDocuments:
 
 
 def _stored(put: Put) -> Doc:
-    return {**put.doc, "_id": put.key, "_rev": put.rev + 1}
+    return {**orjson.loads(written(put.doc)), "_id": put.key, "_rev": put.rev + 1}
 
 
 def _write(put: Put) -> InsertOne[Doc] | ReplaceOne[Doc]:

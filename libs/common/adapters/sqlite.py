@@ -15,7 +15,8 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
-from libs.common.adapters.sqlite_file import Layout, OutcomeUnknown, SqliteFile, transaction
+from libs.common.adapters.sqlite_file import Layout, OutcomeUnknown, SqliteFile
+from libs.common.adapters.sqlite_rows import execute_many
 from libs.common.commit import NO_PREV, Commit, chained, parse
 from libs.common.errors import StoreAway
 from libs.common.ports import LOG_BATCH_MAX, SHARDS, Inserted, Row
@@ -37,7 +38,9 @@ LAYOUT = Layout(
     CREATE UNIQUE INDEX c_stream ON commits(stream, first);
     CREATE UNIQUE INDEX c_command ON commits(command)""",
 )
-INSERT = "INSERT INTO commits VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT = "INSERT OR FAIL INTO commits SELECT * FROM {rows}"
+"""A transaction of its own, synced at its end; where a row is refused, those before it are kept."""
+COLUMN_COUNT = 11
 HEADS = "SELECT shard, seq, body FROM commits WHERE shard = ? ORDER BY seq DESC LIMIT ?"
 LOG = "SELECT shard, seq, body FROM commits WHERE shard = ? AND seq > ? ORDER BY seq LIMIT ?"
 STREAM = (
@@ -176,8 +179,9 @@ class SqliteStore:
 
     def _insert(self, rows: Sequence[Commit], connection: sqlite3.Connection) -> Inserted:
         before = connection.total_changes
-        with transaction(connection), suppress(sqlite3.IntegrityError):
-            connection.executemany(INSERT, map(row_of, rows))
+        values = [value for row in rows for value in row_of(row)]
+        with suppress(sqlite3.IntegrityError):
+            execute_many(connection, INSERT, COLUMN_COUNT, values)
         stored = connection.total_changes - before
         for row in rows[:stored]:
             self._heads[row.shard] = row

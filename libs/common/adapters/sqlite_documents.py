@@ -7,7 +7,7 @@ a keyset is read in slices, each of which one index answers without sorting.
 import re
 import sqlite3
 from collections.abc import Collection, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -15,8 +15,10 @@ from typing import NamedTuple, Self
 import orjson
 
 from libs.common.adapters.sqlite_file import Layout, SqliteFile, snapshot, transaction
+from libs.common.adapters.sqlite_rows import execute_many
 from libs.common.adapters.sqlite_shared import shared
 from libs.common.ports import PAGE_MAX, Doc, Page, Put, Query, Scalar
+from libs.common.words import written
 
 INTEGER_MAX = 2**63 - 1
 LEAST = "-9e999"
@@ -85,23 +87,20 @@ class SqliteDocuments:
     async def get(self, kind: str, keys: Collection[str]) -> dict[str, Doc]:
         table, wanted = _table(kind), orjson.dumps(sorted(keys)).decode()
 
-        def work(connection: sqlite3.Connection) -> list[tuple[str, int, str]]:
+        def work(connection: sqlite3.Connection) -> list[Doc]:
             if not self._shapes().get(kind):
                 return []
-            return connection.execute(
-                f"SELECT id, rev, body FROM {table} "  # noqa: S608 - a checked name
-                "WHERE id IN (SELECT value FROM json_each(?))",
-                (wanted,),
-            ).fetchall()
+            where = "WHERE id IN (SELECT value FROM json_each(?))"
+            return _found(connection, f"{table} {where}", (wanted,))
 
-        return {key: _doc(key, rev, body) for key, rev, body in await self.file.read(work)}
+        return {doc["_id"]: doc for doc in await self.file.read(work)}
 
     async def find(self, kind: str, query: Query) -> Page:
         shape = _checked(query)
         statements = [(_select(kind, part, query), part.values) for part in _slices(query)]
 
-        def work(connection: sqlite3.Connection) -> list[tuple[str, int, str]]:
-            found: list[tuple[str, int, str]] = []
+        def work(connection: sqlite3.Connection) -> list[Doc]:
+            found: list[Doc] = []
             with snapshot(connection):
                 declared = self._shapes().get(kind, [])
                 if not any(_serves(fields, shape) for fields in declared):
@@ -109,22 +108,32 @@ class SqliteDocuments:
                 for statement, values in statements:
                     room = query.limit + 1 - len(found)
                     if room > 0:
-                        found += connection.execute(statement, (*values, room)).fetchall()
+                        found += _found(connection, statement, (*values, room))
             return found
 
-        rows = await self.file.read(work)
-        docs = [_doc(key, rev, body) for key, rev, body in rows[: query.limit]]
-        more = len(rows) > query.limit
+        docs = await self.file.read(work)
+        more = len(docs) > query.limit
+        docs = docs[: query.limit]
         return Page(docs, _keyset(docs[-1], query) if more else None)
 
     async def put(self, puts: Sequence[Put]) -> list[bool]:
         rows = [(number, _table(put.kind), put, _body(put.doc)) for number, put in enumerate(puts)]
         rows.sort(key=lambda row: (row[2].kind, row[2].key))  # neighbours share pages
+        together: dict[str, list[Scalar]] = {}
+        for _, table, put, body in rows:
+            together.setdefault(table, []).extend((put.key, put.rev, body))
 
         def work(connection: sqlite3.Connection) -> list[bool]:
-            won = [False] * len(puts)
             if unknown := {put.kind for put in puts} - self._shapes().keys():
                 raise ValueError(f"{min(unknown)} was not prepared")
+            before = connection.total_changes
+            with suppress(_Rivals), transaction(connection):
+                for table, values in together.items():
+                    _put_all(connection, table, values)
+                if connection.total_changes - before < len(puts):
+                    raise _Rivals
+                return [True] * len(puts)
+            won = [False] * len(puts)
             with transaction(connection):
                 for number, table, put, body in rows:
                     won[number] = _put(connection, table, put, body)
@@ -222,7 +231,7 @@ def _select(kind: str, part: _Slice, query: Query) -> str:
     down = " DESC" if query.descending else ""
     order = ", ".join(f"{name}{down}" for name in _order(query)[part.fixed :])
     where = f"WHERE {' AND '.join(part.conditions)} " if part.conditions else ""
-    return f"SELECT id, rev, body FROM {_table(kind)} {where}ORDER BY {order} LIMIT ?"  # noqa: S608 - checked names
+    return f"(SELECT id, rev, body FROM {_table(kind)} {where}ORDER BY {order} LIMIT ?)"  # noqa: S608 - checked names
 
 
 def _checked(query: Query) -> tuple[frozenset[str], tuple[str, ...]]:
@@ -247,6 +256,22 @@ def _serves(fields: tuple[str, ...], shape: tuple[frozenset[str], tuple[str, ...
 
 Shapes = dict[str, list[tuple[str, ...]]]
 """The declared shapes by kind."""
+
+
+class _Rivals(Exception):
+    """Some put of a batch was not won, so each must be asked for by itself."""
+
+
+def _put_all(connection: sqlite3.Connection, table: str, values: list[Scalar]) -> None:
+    """Key, revision and body of each. A put that is not won changes nothing."""
+    guard = f"EXISTS (SELECT 1 FROM {table} WHERE id = column1 AND rev = column2)"  # noqa: S608 - a checked name
+    statement = (
+        f"INSERT INTO {table} SELECT column1, column2 + 1, column3 FROM {{rows}} "  # noqa: S608 - a checked name
+        f"AND (column2 = 0 OR {guard}) "
+        "ON CONFLICT(id) DO UPDATE SET rev = excluded.rev, body = excluded.body "
+        "WHERE rev = excluded.rev - 1"
+    )
+    execute_many(connection, statement, 3, values)
 
 
 def _put(connection: sqlite3.Connection, table: str, put: Put, body: str) -> bool:
@@ -280,12 +305,18 @@ def _field(field: str) -> str:
 
 
 def _body(doc: Doc) -> str:
-    kept = {name: value for name, value in doc.items() if name not in ("_id", "_rev")}
-    return orjson.dumps(kept).decode()
+    if "_id" in doc:
+        doc = {name: value for name, value in doc.items() if name not in ("_id", "_rev")}
+    return written(doc).decode()
 
 
-def _doc(key: str, rev: int, body: str) -> Doc:
-    return {**orjson.loads(body), "_id": key, "_rev": rev}
+def _found(connection: sqlite3.Connection, source: str, values: tuple[object, ...]) -> list[Doc]:
+    """All in one row: see `sqlite_rows`."""
+    row = "'[' || json_quote(id) || ',' || rev || ',' || body || ']'"
+    select = f"SELECT '[' || group_concat({row}) || ']' FROM {source}"  # noqa: S608 - checked names
+    together: str | None = connection.execute(select, values).fetchone()[0]
+    rows = orjson.loads(together) if together is not None else ()
+    return [{**doc, "_id": key, "_rev": rev} for key, rev, doc in rows]
 
 
 def _keyset(doc: Doc, query: Query) -> tuple[Scalar, ...]:
