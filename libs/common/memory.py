@@ -4,7 +4,7 @@ For views that open personal values (search by name) and for answers that must b
 log itself (what a consent covers, at the door).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Generic
 
@@ -21,8 +21,8 @@ BATCH_MAX = 500
 
 @dataclass(eq=False)
 class InMemory(Generic[V]):
-    """Personal fields of the key classes that the projection `opens` arrive opened in the fold;
-    what is forgotten stays sealed."""
+    """Personal fields that the projection `opens` arrive opened in the fold; what is
+    forgotten stays sealed."""
 
     projection: Projection[V]
     keyring: Keyring
@@ -74,11 +74,7 @@ class InMemory(Generic[V]):
                 self._feed = None
 
     async def _fold(self, batch: list[Delivery]) -> None:
-        """Opens only what the projection takes: whose an event is stands in what is stored."""
-        opens = self.projection.opens
-        if opens:
-            events = [entry.event for delivery in batch for entry, _ in self._placed(delivery)]
-            await self.keyring.known(events, opens)
+        open_one = await self._opener(batch)
         for delivery in batch:
             if not self.standing.follows(delivery):
                 continue
@@ -86,15 +82,21 @@ class InMemory(Generic[V]):
                 self.partly.add(delivery.commit.stream)
             try:
                 for entry, key in self._placed(delivery):
-                    event: Any = entry.event
-                    if opens:
-                        event = await self.keyring.opened_event(event, opens)
-                    self._apply(entry._replace(event=event), key)
+                    self._apply(open_one(entry), key)
             except ValueError as broken:  # folds are pure: failing once is failing always
                 self.standing.halt(delivery, type(broken).__name__)
                 continue
             self.standing.advance(delivery)
         self.standing.stored()
+
+    async def _opener(self, batch: list[Delivery]) -> Callable[[Recorded[Any]], Recorded[Any]]:
+        """Opens only what the projection takes: whose an event is stands in what is stored."""
+        classes = self.projection.opens
+        if not classes:
+            return lambda entry: entry
+        events = [entry.event for delivery in batch for entry, _ in self._placed(delivery)]
+        open_event = await self.keyring.opener(events, classes, self.projection.reads)
+        return lambda entry: entry._replace(event=open_event(entry.event))
 
     def _is_beyond(self, commit: Commit) -> bool:
         unknown = not REGISTRY.keys() >= set(commit.types)

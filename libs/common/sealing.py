@@ -8,17 +8,18 @@ log sees that a field of one student did not change.
 import os
 import time
 import unicodedata
-from base64 import b32encode, urlsafe_b64decode
-from binascii import b2a_base64
+from base64 import b32encode
+from binascii import a2b_base64, b2a_base64
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum
 from functools import cache
 from hmac import digest
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, Union, get_args
 
 import orjson
 from cryptography.exceptions import InvalidTag
@@ -27,7 +28,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from libs.common.errors import Forgotten
 from libs.common.messages import Command, Event, nested
-from libs.common.personal import KeyClass, Sealed, marked
+from libs.common.personal import KeyClass, Personal, Sealed, marked
 from libs.common.ports import Keys
 from libs.common.secret_file import make_once
 from libs.common.words import canonical
@@ -41,6 +42,7 @@ KEYS_BATCH_MAX = 500
 ERASED = "Erased"
 ALGORITHM = b"SIV"
 URLSAFE = bytes.maketrans(b"+/", b"-_")
+STANDARD = bytes.maketrans(b"-_", b"+/")
 DEPLOYMENT = "deployment"
 
 M = TypeVar("M", bound=BaseModel)
@@ -146,24 +148,32 @@ class Keyring:
         await self._fetch({sealed.key for sealed in _envelopes(value)})
         return self._open(value, None)
 
-    async def opened_event(self, event: Event, classes: Collection[KeyClass]) -> Event:
-        """The event with fields of these classes opened; what is forgotten stays sealed."""
-        fields = _sealed_fields(event, classes)
-        if not fields:
-            return event
-        await self._fetch({sealed.key for sealed in fields.values()})
-        opened = {
-            name: _plain_type(type(event), name).validate_python(value)
-            for name, sealed in fields.items()
-            if (value := self._unsealed(sealed)) is not ERASED
-        }
-        return event.model_copy(update=opened)
-
-    async def known(self, events: Sequence[Event], classes: Collection[KeyClass]) -> None:
-        """Fetches the keys of many events at once, so that opening each asks nobody."""
-        await self._fetch(
-            {sealed.key for event in events for sealed in _sealed_fields(event, classes).values()}
+    async def opener(
+        self,
+        events: Iterable[Event],
+        classes: frozenset[KeyClass],
+        names: frozenset[str] | None = None,
+    ) -> Callable[[Event], Event]:
+        """Gets the keys of many events at once; what comes back opens one of them, asking nobody:
+        its fields of these classes (and names); what is forgotten stays sealed."""
+        fields = (
+            event.__dict__[n] for event in events for n, _ in _to_open(type(event), classes, names)
         )
+        idents = {sealed.key for sealed in fields if type(sealed) is Sealed}
+        await self._fetch(idents)
+        ciphers = {ident: cipher for ident in idents if (cipher := self._cached(ident))}
+
+        def opened(event: Event) -> Event:
+            found = {}
+            for name, read in _to_open(type(event), classes, names):
+                sealed = event.__dict__[name]
+                cipher = ciphers.get(sealed.key) if type(sealed) is Sealed else None
+                if cipher is not None:
+                    with suppress(InvalidTag):
+                        found[name] = read(_unseal(sealed, cipher))
+            return event.model_copy(update=found) if found else event
+
+        return opened
 
     async def forget(self, subject: str, classes: Collection[str]) -> int:
         """Destroys a student's keys (all classes when none are named). Never undone."""
@@ -192,7 +202,7 @@ class Keyring:
         if cipher is None:
             return ERASED
         try:
-            return _unseal(sealed, cipher)
+            return orjson.loads(_unseal(sealed, cipher))
         except InvalidTag:
             return ERASED
 
@@ -273,21 +283,26 @@ class _Ciphers:
         return AESSIV(made)
 
 
-def _sealed_fields(event: Event, classes: Collection[KeyClass]) -> dict[str, Sealed]:
-    """Those of an event's own fields that are sealed under one of these classes."""
-    return {
-        name: value
-        for name, mark in marked(type(event)).items()
-        if mark.key_class in classes and isinstance(value := getattr(event, name), Sealed)
-    }
-
-
 @cache
-def _plain_type(kind: type[BaseModel], name: str) -> TypeAdapter[Any]:
-    """What a personal field holds when it is open. JSON's own words are taken: dates are text."""
+def _to_open(
+    kind: type[BaseModel], classes: frozenset[KeyClass], names: frozenset[str] | None
+) -> tuple[tuple[str, Callable[[bytes], Any]], ...]:
+    """A model's own fields of these classes (and names), each with what reads its JSON."""
+    return tuple(
+        (name, TypeAdapter(_plain_type(kind, name)).validator.validate_json)
+        for name, mark in marked(kind).items()
+        if mark.key_class in classes and (names is None or name in names)
+    )
+
+
+def _plain_type(kind: type[BaseModel], name: str) -> Any:
+    """What a personal field holds when it is open."""
     field = kind.model_fields[name]
-    opened: Any = Annotated[field.annotation, *field.metadata]
-    return TypeAdapter(opened)
+    kinds = tuple(kind for kind in get_args(field.annotation) if kind is not Sealed)
+    opened: Any = Union[kinds]  # noqa: UP007 - made at run time
+    for mark in field.metadata:
+        opened = opened if isinstance(mark, Personal) else Annotated[opened, mark]
+    return opened
 
 
 def _seal_model(model: M, ciphers: _Ciphers) -> M:
@@ -319,10 +334,10 @@ def _to_seal(kind: type[BaseModel]) -> tuple[tuple[str, str, bytes], ...]:
     return tuple((name, mark.key_class.value, name.encode()) for name, mark in marked(kind).items())
 
 
-def _unseal(sealed: Sealed, cipher: AESSIV) -> Any:
-    padded = sealed.cipher + "=" * (-len(sealed.cipher) % 4)
-    bound = [ALGORITHM, sealed.key.encode(), sealed.label.encode()]
-    return orjson.loads(cipher.decrypt(urlsafe_b64decode(padded), bound))
+def _unseal(sealed: Sealed, cipher: AESSIV) -> bytes:
+    """Its JSON. More padding than base64 needs is passed over. Raises InvalidTag."""
+    words = a2b_base64(sealed.cipher.encode().translate(STANDARD) + b"==")
+    return cipher.decrypt(words, [ALGORITHM, sealed.key.encode(), sealed.label.encode()])
 
 
 def _envelopes(value: Any) -> Iterator[Sealed]:

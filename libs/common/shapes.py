@@ -42,7 +42,8 @@ class Projection(Generic[V]):
 
     `indexes` are the shapes `find` may ask by: a tuple of field names each, equality fields first.
     Folds over several logs or streams must commute: shards have no common order.
-    A projection that `opens` key classes lives in memory only and is never written.
+    A projection that `opens` key classes lives in memory only and is never written. Of their fields
+    it is given those open that it `reads`; None is all.
     `keys` and `fold` are given events of the kinds that it `hears` (a class, or a union of them),
     and no others.
     One that `gates` says who may see something: none of its streams is ever parked or folded by a
@@ -58,6 +59,7 @@ class Projection(Generic[V]):
     fold: Callable[[V | None, Recorded[Any], str], V | None]
     indexes: tuple[tuple[str, ...], ...] = ()
     opens: frozenset[KeyClass] = field(default_factory=frozenset)
+    reads: frozenset[str] | None = None
     hears: Any = Event
     gates: bool = False
 

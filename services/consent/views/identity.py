@@ -87,6 +87,7 @@ identity = Projection(
     fold=_fold,
     hears=PersonEvent,
     opens=frozenset({KeyClass.IDENTITY}),
+    reads=frozenset({"names", "birth_date", "grade"}),
 )
 
 
