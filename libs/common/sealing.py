@@ -13,7 +13,6 @@ from binascii import a2b_base64, b2a_base64
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum
 from functools import cache
@@ -109,8 +108,9 @@ class Keyring:
             return _seal_model(command, ciphers), {}
         except _NotHeld:
             await self._fetch_subjects([subject])
-        making = _Ciphers(self._cached, subject, {}, self._random_bytes)
-        return _seal_model(command, making), making.offers or {}
+        offers: Offers = {}
+        making = _Ciphers(self._cached, subject, offers, self._random_bytes)
+        return _seal_model(command, making), offers
 
     async def ensure(self, offers: Offers) -> bool:
         """Makes the offered keys durable. False: another was there first, so seal again.
@@ -255,31 +255,31 @@ class _NotHeld(Exception):
     """A key that must be fetched, or made, before anything can be sealed with it."""
 
 
-@dataclass(eq=False, slots=True)
-class _Ciphers:
-    """The keys of one subject, by class, while a command is sealed. With `offers`, what nobody has
-    is made; without, it is NotHeld."""
+class _Ciphers(dict[str, tuple[AESSIV, str, bytes]]):
+    """The keys of one subject while a command is sealed: class -> the cipher, and the key's id as
+    text and as bytes. With `offers`, what nobody has is made; without, it is NotHeld."""
 
-    held: Callable[[str], AESSIV | None]
-    subject: str
-    offers: Offers | None = None
-    random_bytes: Callable[[int], bytes] = os.urandom
-    _found: dict[str, tuple[AESSIV, str, bytes]] = field(default_factory=dict)
+    def __init__(
+        self,
+        held: Callable[[str], AESSIV | None],
+        subject: str,
+        offers: Offers | None = None,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self._held, self._subject = held, subject
+        self._offers, self._random_bytes = offers, random_bytes
 
-    def of(self, key_class: str) -> tuple[AESSIV, str, bytes]:
-        """The cipher and the key's id, as text and as bytes."""
-        found = self._found.get(key_class)
-        if found is None:
-            ident = key_id(self.subject, key_class)
-            found = (self.held(ident) or self._made(key_class), ident, ident.encode())
-            self._found[key_class] = found
+    def __missing__(self, key_class: str) -> tuple[AESSIV, str, bytes]:
+        ident = key_id(self._subject, key_class)
+        cipher = self._held(ident) or self._made(key_class)
+        found = self[key_class] = (cipher, ident, ident.encode())
         return found
 
     def _made(self, key_class: str) -> AESSIV:
-        if self.offers is None:
+        if self._offers is None:
             raise _NotHeld
-        made = self.random_bytes(KEY_BYTES)
-        self.offers[self.subject, key_class] = made
+        made = self._random_bytes(KEY_BYTES)
+        self._offers[self._subject, key_class] = made
         return AESSIV(made)
 
 
@@ -311,7 +311,7 @@ def _seal_model(model: M, ciphers: _Ciphers) -> M:
     for name, key_class, label in _to_seal(type(model)):
         value = values[name]
         if value is not None and type(value) is not Sealed:
-            cipher, ident, bound = ciphers.of(key_class)
+            cipher, ident, bound = ciphers[key_class]
             words = orjson.dumps(plain(value), option=orjson.OPT_SORT_KEYS)
             sealed = cipher.encrypt(words, [ALGORITHM, bound, label])
             text = b2a_base64(sealed, newline=False).translate(URLSAFE, b"=").decode()
@@ -321,10 +321,11 @@ def _seal_model(model: M, ciphers: _Ciphers) -> M:
         if isinstance(value, BaseModel):
             changed[name] = _seal_model(value, ciphers)
         elif isinstance(value, tuple | list) and value:
-            changed[name] = type(value)(
+            sealed_parts = [
                 _seal_model(inner, ciphers) if isinstance(inner, BaseModel) else inner
                 for inner in value
-            )
+            ]
+            changed[name] = type(value)(sealed_parts)
     return model.model_copy(update=changed) if changed else model
 
 
