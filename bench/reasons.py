@@ -67,8 +67,8 @@ REASONS = {
         "from the file."
     ),
     "B14": (
-        "Parsing a body, hashing it and judging its columns is all one interpreter's work; only "
-        "reading runs beside it."
+        "Every core reads, parses, hashes and judges; what is left is the number of cores, and "
+        "that native calls do half of the work already."
     ),
     "roster": (
         "A student is a commit with nine sealed fields, and five documents in the read models: "

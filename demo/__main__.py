@@ -25,7 +25,6 @@ from demo.partners import CARL_AGENCY, FIRST_DAY
 from demo.plan import REFERRED, plan
 from demo.platform import Files, NotOurs, Platform, emptied, engines_of, started
 from demo.play import Play, Unexpected
-from demo.proof import NotWhole
 from demo.schools import schools
 from demo.stepping import Laggard
 from demo.telling import Telling, Told
@@ -34,6 +33,7 @@ from libs.common.directory import Directory
 from libs.common.errors import Fork
 from libs.common.messages import instant
 from libs.common.verify import Broken, verify
+from libs.common.verify_shards import verified
 
 REPLAYED = (MEETING, HELPED, DAY_BEFORE, TAKEN_BACK)
 OFFSET = "clock-offset"
@@ -123,7 +123,8 @@ class Demo:
         self, platform: Platform, play: Play, guardians: int, referred: int
     ) -> report.Figures:
         async with proof.logs(platform.engines) as stores:
-            elsewhere = create_task(proof.verified_elsewhere(platform.engines, "consent"))
+            engines = platform.engines
+            elsewhere = create_task(verified(engines.store_url, "consent", prefix=engines.prefix))
             with report.bars(self.console) as bars:
                 bar = bars.add_task("Verifying", total=await proof.size(stores["referrals"]))
                 ours = await verify(stores["referrals"], lambda n: bars.advance(bar, n))
@@ -199,7 +200,7 @@ def main() -> None:
     wanted = Wanted(asked.students, asked.referred, asked.roster, files, asked.apart)
     try:
         run_loop(run(wanted, Console()))
-    except* (Broken, Fork, Gone, Laggard, NotOurs, NotWhole, Unexpected) as wrong:
+    except* (Broken, Fork, Gone, Laggard, NotOurs, Unexpected) as wrong:
         for each in wrong.exceptions:
             print(f"{type(each).__name__}: {each}", file=sys.stderr)
         sys.exit(1)

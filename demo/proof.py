@@ -1,22 +1,18 @@
 """What the logs say at the end: whether they are whole, and what was known when."""
 
-from asyncio import get_running_loop, run
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import date, datetime, time
-from multiprocessing import get_context
 from typing import NamedTuple
 
 from demo.asks import moment
 from demo.platform import SERVICES, Engines
 from demo.routes import Known
 from libs.common.adapters import open_store
-from libs.common.errors import Fork
 from libs.common.ports import SHARDS, EventStore
 from libs.common.replay import days, state_as_of
-from libs.common.verify import Broken, Verified, verify
+from libs.common.verify import Verified
 from services.consent.decider import consent
 from services.consent.decider.states import Enrolled, Open
 from services.referrals.views.queues import InboxRow, inbox
@@ -26,10 +22,6 @@ MIDNIGHT = time(23, 59, 59)
 NOTHING, NONE = "nothing", "none"
 PACKET = "referral.packet_opened"
 Stores = Mapping[str, EventStore]
-
-
-class NotWhole(Exception):
-    """A log is not what was promised; the argument names the first bad position."""
 
 
 class KnownThen(NamedTuple):
@@ -56,28 +48,6 @@ async def logs(engines: Engines, names: Sequence[str] = SERVICES) -> AsyncIterat
 async def size(store: EventStore) -> int:
     ends = [await store.head(shard) for shard in range(SHARDS)]
     return sum(end.seq for end in ends if end is not None)
-
-
-async def verified_elsewhere(engines: Engines, log: str) -> Verified:
-    """In another process, on the other core. Raises NotWhole."""
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        found = await get_running_loop().run_in_executor(pool, _verified, engines, log)
-    if isinstance(found, str):
-        raise NotWhole(found)
-    return found
-
-
-def _verified(engines: Engines, log: str) -> Verified | str:
-    """What was found, or what is wrong: an exception would not travel whole."""
-
-    async def read() -> Verified | str:
-        async with logs(engines, (log,)) as stores:
-            try:
-                return await verify(stores[log])
-            except (Broken, Fork) as wrong:
-                return str(wrong)
-
-    return run(read())
 
 
 def as_told(then: Sequence[KnownThen]) -> bool:

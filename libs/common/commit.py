@@ -253,9 +253,14 @@ _uuid = SchemaValidator(core_schema.uuid_schema()).validate_python
 
 def parse(body: bytes) -> Commit:
     """A commit from its bytes alone. Raises ValueError when they are no commit body."""
+    return _commit(parts_of(body))
+
+
+def parts_of(body: bytes) -> dict[str, Any]:
+    """The fields of that commit, for whoever needs no commit. Raises as `parse`."""
     try:
         content = orjson.loads(body)
-        parts = {
+        return {
             "log": content["log"],
             "shard": content["shard"],
             "seq": content["seq"],
@@ -273,7 +278,6 @@ def parse(body: bytes) -> Commit:
         }
     except (KeyError, TypeError, ValueError) as wrong:
         raise ValueError("not a commit body") from wrong
-    return _commit(parts)
 
 
 def chained(commits: Sequence[Commit], prev: str, seq: int) -> bool:

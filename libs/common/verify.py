@@ -1,16 +1,17 @@
 """Is this log whole? Dense, chained, every stream dense, every command once, its indexes true."""
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from libs.common.commit import NO_PREV, Commit, parse, shard_of
+from libs.common.commit import NO_PREV, leaf_hash, parts_of, shard_of
 from libs.common.messages import Position
-from libs.common.ports import SHARDS, EventStore, Row
+from libs.common.ports import SHARDS, EventStore, Row, columns_of
 
 HOLE_MAX = 1_000_000
 """Positions; behind a longer hole a shard is not read on."""
@@ -48,7 +49,7 @@ class Broken(Exception):
 
     def __init__(self, position: Position, what: str) -> None:
         super().__init__(f"{position}: {what}")
-        self.position = position
+        self.position, self.what = position, what
 
 
 Tell = Callable[[Position, str], None]
@@ -59,32 +60,35 @@ Tell = Callable[[Position, str], None]
 class Hashes:
     """The hash of every position that was read, as tightly as they fit."""
 
-    _shards: dict[int, bytearray] = field(default_factory=dict)
+    _shards: defaultdict[int, bytearray] = field(default_factory=lambda: defaultdict(bytearray))
 
     def end(self, shard: int) -> int:
         """The last seq that was put, or left out."""
-        return len(self._shards.get(shard, b"")) // HASH_BYTES
+        return len(self._shards[shard]) // HASH_BYTES
 
     def at(self, shard: int, seq: int) -> str | None:
-        found = self._shards.get(shard, b"")[(seq - 1) * HASH_BYTES : seq * HASH_BYTES]
+        found = self._shards[shard][(seq - 1) * HASH_BYTES : seq * HASH_BYTES]
         return found.hex() if found and found != NO_HASH else None
 
     def put(self, shard: int, seq: int, leaf: str | None) -> None:
         """None: it is there, and cannot be read."""
-        hashes = self._shards.setdefault(shard, bytearray())
+        hashes = self._shards[shard]
         start = (seq - 1) * HASH_BYTES
         if start > len(hashes):
             hashes.extend(bytes(start - len(hashes)))
         hashes[start : start + HASH_BYTES] = bytes.fromhex(leaf) if leaf else NO_HASH
 
 
-async def verify(store: EventStore, progress: Callable[[int], None] | None = None) -> Verified:
+async def verify(
+    store: EventStore, progress: Callable[[int], None] | None = None, log: str | None = None
+) -> Verified:
     """Reads the whole log, trusting nothing but the bytes. Raises Broken at what is wrong first."""
+    return (await surveyed(store, broken, progress, log)).verified()
 
-    def tell(position: Position, what: str) -> None:
-        raise Broken(position, what)
 
-    return (await surveyed(store, tell, progress)).verified()
+def broken(position: Position, what: str) -> None:
+    """Who hears of the first thing that is wrong, and wants to know no more."""
+    raise Broken(position, what)
 
 
 async def surveyed(
@@ -97,14 +101,7 @@ async def surveyed(
     is whose it must be; without it, whose its first commit is."""
     survey = Survey(tell, log)
     for shard in range(SHARDS):
-        with closing(ReadingAhead(store, shard)) as ahead:
-            while rows := await ahead.rows():
-                for row in rows:
-                    survey.take(row)
-                if progress is not None:
-                    progress(len(rows))
-                if rows[-1].seq > survey.hashes.end(shard):
-                    break  # behind a hole without an end
+        await survey.read(store, shard, progress)
     return survey
 
 
@@ -156,58 +153,80 @@ class Survey:
     count: int = 0
     types: Counter[str] = field(default_factory=Counter)
     hashes: Hashes = field(default_factory=Hashes)
+    commands: dict[int, None] = field(default_factory=dict)
+    """Their ids as numbers, which take the least memory, in order."""
     _versions: dict[str, int] = field(default_factory=dict)
-    _commands: set[bytes] = field(default_factory=set)
-    _last: dict[int, Commit] = field(default_factory=dict)
+    _last: dict[int, tuple[str, datetime]] = field(default_factory=dict)
+    """The hash of the last that could be read, and its time."""
+
+    async def read(
+        self, store: EventStore, shard: int, progress: Callable[[int], None] | None = None
+    ) -> None:
+        """All of a shard."""
+        with closing(ReadingAhead(store, shard)) as ahead:
+            while rows := await ahead.rows():
+                for row in rows:
+                    self.take(row)
+                if progress is not None:
+                    progress(len(rows))
+                if rows[-1].seq > self.hashes.end(shard):
+                    break  # behind a hole without an end
 
     def verified(self) -> Verified:
         return Verified(self.count, self.types.total(), len(self._versions), self.types)
 
     def take(self, row: Row) -> None:
         """The next row of its shard."""
-        due = self.hashes.end(row.shard) + 1
-        if row.seq != due:
-            self.tell(Position(self.log or "", row.shard, due), Wrong.HOLE)
-            self._last.pop(row.shard, None)
-            if row.seq > due + HOLE_MAX:
+        shard, seq, _, body = row
+        due = self.hashes.end(shard) + 1
+        if seq != due:
+            self.tell(Position(self.log or "", shard, due), Wrong.HOLE)
+            self._last.pop(shard, None)
+            if seq > due + HOLE_MAX:
                 return
         try:
-            commit = parse(row.body)
+            told = parts_of(body)
         except ValueError:
-            self.tell(Position(self.log or "", row.shard, row.seq), Wrong.UNREADABLE)
-            self.hashes.put(row.shard, row.seq, None)
-            self._last.pop(row.shard, None)
+            self.tell(Position(self.log or "", shard, seq), Wrong.UNREADABLE)
+            self.hashes.put(shard, seq, None)
+            self._last.pop(shard, None)
             return
-        self.log = self.log or commit.log
-        self.hashes.put(row.shard, row.seq, commit.hash)
-        for what in self._judge(row, commit):
-            self.tell(Position(self.log, row.shard, row.seq), what)
-        self._last[row.shard] = commit
+        leaf, types = leaf_hash(body), self.types
+        self.log = self.log or told["log"]
+        self.hashes.put(shard, seq, leaf)
+        for what in self._judge(row, told, leaf):
+            self.tell(Position(self.log, shard, seq), what)
+        self._last[shard] = (leaf, told["at"])
         self.count += 1
-        for name in commit.types:
-            self.types[name] += 1
+        for name in told["types"]:
+            types[name] += 1
 
-    def _judge(self, row: Row, told: Commit) -> list[Wrong]:
+    def _judge(self, row: Row, told: dict[str, Any], leaf: str) -> list[Wrong]:
         wrong = []
-        last = self._last.get(row.shard)
-        if told.log != self.log:
+        shard, seq, columns, _ = row
+        stream, first, last, types = told["stream"], told["first"], told["last"], told["types"]
+        prev, command, before = told["prev"], told["command"].int, self._last.get(shard)
+        written = told["content"]["command"]
+        if told["log"] != self.log:
             wrong.append(Wrong.FOREIGN)
-        if row != Row.of(told):
+        if (
+            columns != columns_of(stream, first, last, written, leaf, types, told["subjects"])
+            or told["shard"] != shard
+            or told["seq"] != seq
+        ):
             wrong.append(Wrong.INDEX)
-        expected = NO_PREV if row.seq == 1 else last.hash if last is not None else told.prev
-        if told.prev != expected:
+        if prev != (NO_PREV if seq == 1 else before[0] if before is not None else prev):
             wrong.append(Wrong.CHAIN)
-        if shard_of(told.stream) != told.shard:
+        if shard_of(stream) != told["shard"]:
             wrong.append(Wrong.SHARD)
-        if told.first != self._versions.get(told.stream, 0) + 1:
+        if first != self._versions.get(stream, 0) + 1:
             wrong.append(Wrong.STREAM)
-        if told.last - told.first + 1 != len(told.types):
+        if last - first + 1 != len(types):
             wrong.append(Wrong.VERSIONS)
-        command = told.command.bytes
-        if command in self._commands:
+        if command in self.commands:
             wrong.append(Wrong.COMMAND)
-        if last is not None and told.at < last.at:
+        if before is not None and told["at"] < before[1]:
             wrong.append(Wrong.TIME)
-        self._versions[told.stream] = told.last
-        self._commands.add(command)
+        self._versions[stream] = last
+        self.commands[command] = None
         return wrong

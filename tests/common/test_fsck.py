@@ -24,6 +24,7 @@ from libs.common.verify import Broken, Wrong, surveyed, verify
 from tests.common.beads import add
 from tests.common.broken import behind_its_back, forged, last_of, replace, rows_of, written
 from tests.common.doors import ROOMS, alive, open_doors, service, settled, until
+from tests.common.test_verify_shards import same
 from tests.common.topics import MemoryBus
 from tests.ports.chains import LOG
 from tests.serving import DIRECTORY
@@ -58,6 +59,7 @@ async def found_in(folder: Path) -> dict[str, tuple[Position, int]]:
         if findings.found:
             with pytest.raises(Broken):
                 await verify(store)
+    await same(folder)
     return findings.found
 
 
