@@ -126,17 +126,14 @@ class SqliteDocuments:
         def work(connection: sqlite3.Connection) -> list[bool]:
             if unknown := {put.kind for put in puts} - self._shapes().keys():
                 raise ValueError(f"{min(unknown)} was not prepared")
-            before = connection.total_changes
             with suppress(_Rivals), transaction(connection):
-                for table, values in together.items():
-                    _put_all(connection, table, values)
-                if connection.total_changes - before < len(puts):
+                if sum(_put(connection, *some) for some in together.items()) < len(puts):
                     raise _Rivals
                 return [True] * len(puts)
             won = [False] * len(puts)
             with transaction(connection):
                 for number, table, put, body in rows:
-                    won[number] = _put(connection, table, put, body)
+                    won[number] = _put(connection, table, [put.key, put.rev, body]) == 1
             return won
 
         return await self.file.write(work)
@@ -262,8 +259,9 @@ class _Rivals(Exception):
     """Some put of a batch was not won, so each must be asked for by itself."""
 
 
-def _put_all(connection: sqlite3.Connection, table: str, values: list[Scalar]) -> None:
-    """Key, revision and body of each. A put that is not won changes nothing."""
+def _put(connection: sqlite3.Connection, table: str, values: list[Scalar]) -> int:
+    """Takes key, revision and body of each put; returns how many were won. The others change
+    nothing."""
     guard = f"EXISTS (SELECT 1 FROM {table} WHERE id = column1 AND rev = column2)"  # noqa: S608 - a checked name
     statement = (
         f"INSERT INTO {table} SELECT column1, column2 + 1, column3 FROM {{rows}} "  # noqa: S608 - a checked name
@@ -271,21 +269,7 @@ def _put_all(connection: sqlite3.Connection, table: str, values: list[Scalar]) -
         "ON CONFLICT(id) DO UPDATE SET rev = excluded.rev, body = excluded.body "
         "WHERE rev = excluded.rev - 1"
     )
-    execute_many(connection, statement, 3, values)
-
-
-def _put(connection: sqlite3.Connection, table: str, put: Put, body: str) -> bool:
-    if put.rev == 0:
-        written = connection.execute(
-            f"INSERT INTO {table} VALUES (?, 1, ?) ON CONFLICT DO NOTHING",  # noqa: S608 - a checked name
-            (put.key, body),
-        )
-    else:
-        written = connection.execute(
-            f"UPDATE {table} SET rev = rev + 1, body = ? WHERE id = ? AND rev = ?",  # noqa: S608 - a checked name
-            (body, put.key, put.rev),
-        )
-    return written.rowcount == 1
+    return execute_many(connection, statement, 3, values)
 
 
 def _table(kind: str) -> str:
@@ -305,7 +289,7 @@ def _field(field: str) -> str:
 
 
 def _body(doc: Doc) -> str:
-    if "_id" in doc:
+    if "_id" in doc or "_rev" in doc:
         doc = {name: value for name, value in doc.items() if name not in ("_id", "_rev")}
     return written(doc).decode()
 

@@ -15,9 +15,11 @@ STATEMENTS_MAX = 1_024
 
 def execute_many(
     connection: sqlite3.Connection, statement: str, columns: int, values: Sequence[object]
-) -> None:
+) -> int:
     """Executes a statement that takes its rows FROM {rows}, in order, as column1, column2 and so
-    on. `values` are those of all rows, one row after the other; column1 is never null."""
+    on; returns how many rows it changed. `values` are those of all rows, one row after the other;
+    column1 is never null."""
+    before = connection.total_changes
     step = columns * ROWS_MAX
     for start in range(0, len(values), step):
         some = values[start : start + step]
@@ -25,6 +27,7 @@ def execute_many(
         size = 1 << (count - 1).bit_length()
         unused = [None] * (columns * (size - count))
         connection.execute(_spelt(statement, columns, size), [*some, *unused])
+    return connection.total_changes - before
 
 
 @lru_cache(STATEMENTS_MAX)
