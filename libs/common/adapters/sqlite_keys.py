@@ -7,19 +7,14 @@ before `forget` returns.
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
-from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import orjson
 
-from libs.common.adapters.sqlite_file import (
-    Layout,
-    SqliteFile,
-    empty_wal,
-    transaction,
-)
+from libs.common.adapters.sqlite_file import Layout, SqliteFile, empty_wal, transaction
+from libs.common.adapters.sqlite_rows import execute_many
 from libs.common.adapters.sqlite_shared import shared
 from libs.common.errors import Forgotten
 from libs.common.ports import WrappedKey
@@ -41,11 +36,7 @@ TOMBSTONE = """
     SELECT subject FROM json_each(?) CROSS JOIN tombstones
     ON subject = json_extract(value, '$[0]') AND class IN (json_extract(value, '$[1]'), '*')
     LIMIT 1"""
-OFFER = """
-    INSERT INTO keys(subject, class, wrapped)
-    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'),
-        substr(?, json_extract(value, '$[2]'), json_extract(value, '$[3]'))
-    FROM json_each(?) WHERE true ON CONFLICT DO NOTHING"""
+OFFER = "INSERT INTO keys(subject, class, wrapped) SELECT * FROM {rows} ON CONFLICT DO NOTHING"
 GET = """
     SELECT json_group_array(json_array(key, hex(wrapped))) FROM json_each(?) CROSS JOIN keys
     ON subject = json_extract(value, '$[0]') AND class = json_extract(value, '$[1]')"""
@@ -84,17 +75,15 @@ class SqliteKeys:
         self, offers: Mapping[tuple[str, str], bytes]
     ) -> dict[tuple[str, str], WrappedKey]:
         """One transaction: a tombstone is either seen here, or comes after and takes the key."""
-
-        ends = list(accumulate(map(len, offers.values()), initial=1))
-        rows = [(*key, start, len(offers[key])) for key, start in zip(offers, ends, strict=False)]
-        wanted, whole = orjson.dumps(rows).decode(), b"".join(offers.values())
+        wanted = orjson.dumps(list(offers)).decode()
+        rows = [value for key, wrapped in offers.items() for value in (*key, wrapped)]
 
         def work(connection: sqlite3.Connection) -> dict[tuple[str, str], bytes]:
             with transaction(connection):
                 forgotten = connection.execute(TOMBSTONE, (wanted,)).fetchone()
                 if forgotten:
                     raise Forgotten(*forgotten)
-                if connection.execute(OFFER, (whole, wanted)).rowcount == len(offers):
+                if execute_many(connection, OFFER, 3, rows) == len(offers):
                     return dict(offers)
                 return _got(connection, list(offers))
 
