@@ -34,7 +34,7 @@ def main() -> int:
 
 
 async def _measure(call: str, folder: Path, size: int, options: dict[str, Any]) -> None:
-    """Every contender gets the event loop and the garbage collection of a service."""
+    """Every contender gets the event loop and the settings of a service."""
     module, _, name = call.partition(":")
     work: Callable[..., Awaitable[Figures | Measured]] = getattr(import_module(module), name)
     settle()

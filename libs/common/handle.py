@@ -235,7 +235,7 @@ class Handler(Generic[S, C, E]):
                 if commit.first > 1 or not commit.stream.startswith(self._prefix):
                     continue
                 known = self._empty
-            if commit.first == known.version + 1 and None not in commit.told:
+            if commit.first == known.version + 1 and commit.whole:
                 state = self.decider.fold(cast("list[E]", commit.told), known.state)
                 self._keep(commit.stream, Known(state, commit.last, commit.at, commit.position))
             elif commit.last > known.version:
@@ -270,7 +270,7 @@ class Handler(Generic[S, C, E]):
         """Reads on from what is known; a type that this build does not know is not passed over."""
         found = known or self._empty
         async for commit in self.appender.store.stream(stream, after=found.version):
-            if None in commit.told:
+            if not commit.whole:
                 raise StoreAway("the stream holds events of a newer release")
             state = self.decider.fold(cast("list[E]", commit.told), found.state)
             found = Known(state, commit.last, commit.at, commit.position)

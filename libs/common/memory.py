@@ -99,6 +99,8 @@ class InMemory(Generic[V]):
         return lambda entry: entry._replace(event=open_event(entry.event))
 
     def _is_beyond(self, commit: Commit) -> bool:
+        if commit.whole:
+            return False
         unknown = not REGISTRY.keys() >= set(commit.types)
         return unknown or newer(commit, self.projection.hears)
 
