@@ -74,14 +74,17 @@ class InMemory(Generic[V]):
                 self._feed = None
 
     async def _fold(self, batch: list[Delivery]) -> None:
-        open_one = await self._opener(batch)
-        for delivery in batch:
+        placed = [self._placed(delivery) for delivery in batch]
+        open_one = await self._opener([p for p in placed if not isinstance(p, ValueError)])
+        for delivery, places in zip(batch, placed, strict=True):
             if not self.standing.follows(delivery):
                 continue
             if self.projection.gates and self._is_beyond(delivery.commit):
                 self.partly.add(delivery.commit.stream)
             try:
-                for entry, key in self._placed(delivery):
+                if isinstance(places, ValueError):
+                    raise places
+                for entry, key in places:
                     self._apply(open_one(entry), key)
             except ValueError as broken:  # folds are pure: failing once is failing always
                 self.standing.halt(delivery, type(broken).__name__)
@@ -89,12 +92,12 @@ class InMemory(Generic[V]):
             self.standing.advance(delivery)
         self.standing.stored()
 
-    async def _opener(self, batch: list[Delivery]) -> Callable[[Recorded[Any]], Recorded[Any]]:
+    async def _opener(self, placed: list[list[Placed]]) -> Callable[[Recorded[Any]], Recorded[Any]]:
         """Opens only what the projection takes: whose an event is stands in what is stored."""
         classes = self.projection.opens
         if not classes:
             return lambda entry: entry
-        events = [entry.event for delivery in batch for entry, _ in self._placed(delivery)]
+        events = [entry.event for places in placed for entry, _ in places]
         open_event = await self.keyring.opener(events, classes, self.projection.reads)
         return lambda entry: entry._replace(event=open_event(entry.event))
 
@@ -104,8 +107,11 @@ class InMemory(Generic[V]):
         unknown = not REGISTRY.keys() >= set(commit.types)
         return unknown or newer(commit, self.projection.hears)
 
-    def _placed(self, delivery: Delivery) -> list[Placed]:
-        return self.projection.places(delivery.commit)
+    def _placed(self, delivery: Delivery) -> list[Placed] | ValueError:
+        try:
+            return self.projection.places(delivery.commit)
+        except ValueError as broken:  # its shard halts there, once it is its turn
+            return broken
 
     def _apply(self, entry: Recorded[Any], key: str) -> None:
         view = self.projection.fold(self.documents.get(key), entry, key)

@@ -106,7 +106,7 @@ async def test_rivals_who_build_anew_agree(doors: Doors, monkeypatch: pytest.Mon
     assert await stored(doors, "tallies_v1_g7") == await replayed(doors)
 
 
-def _fragile(view: Tally | None, entry: Recorded[Any], key: str) -> Tally:
+def fragile_fold(view: Tally | None, entry: Recorded[Any], key: str) -> Tally:
     if key == "colour3":
         raise ValueError("cannot be folded")
     return tallies.fold(view, entry, key) or Tally(colour=key)
@@ -114,7 +114,7 @@ def _fragile(view: Tally | None, entry: Recorded[Any], key: str) -> Tally:
 
 async def test_a_commit_that_cannot_be_folded_halts_its_shard_alone(doors: Doors) -> None:
     await strung(await service(doors))
-    fragile = replace(tallies, fold=_fragile)
+    fragile = replace(tallies, fold=fragile_fold)
     generation = Generation.of(fragile, "tallies_v1_g1")
     await generation.prepare(doors.documents)
     await fold_batch([generation], doors.documents, await everything(doors))
@@ -130,7 +130,7 @@ async def test_a_commit_that_cannot_be_folded_halts_its_shard_alone(doors: Doors
             assert at == len(commits)
 
 
-def _unplaced(entry: Recorded[Any]) -> list[str]:
+def unplaced(entry: Recorded[Any]) -> list[str]:
     (colour,) = tallies.keys(entry)
     if colour == "colour3":
         raise ValueError("belongs nowhere")
@@ -143,7 +143,7 @@ async def test_what_comes_before_a_broken_commit_is_folded_in_one_batch_and_agai
 ) -> None:
     """Where the cursor stands, the documents say so."""
     await strung(await service(doors))
-    fold, keys = (_fragile, tallies.keys) if broken == "fold" else (tallies.fold, _unplaced)
+    fold, keys = (fragile_fold, tallies.keys) if broken == "fold" else (tallies.fold, unplaced)
     fragile = replace(tallies, fold=fold, keys=keys)
     batch = await everything(doors)
     first, second = [Generation.of(fragile, "tallies_v1_g1") for _ in range(2)]
