@@ -7,9 +7,10 @@ answer again) and the stream is read again.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from hashlib import sha256
 from typing import Any, Generic, NamedTuple, cast
 from uuid import UUID
@@ -17,7 +18,7 @@ from uuid import UUID
 import orjson
 
 from libs.common.append import Appender, not_before, same_request
-from libs.common.commit import Commit, Draft, encode_event
+from libs.common.commit import Commit, Draft, encode_event, once
 from libs.common.errors import (
     Conflict,
     Forgotten,
@@ -67,13 +68,19 @@ class Answer(NamedTuple):
     silent: bool = False
 
 
-class Known(NamedTuple, Generic[S]):
-    """What a stream has led to. `at` is its last commit's; `position` None when it is empty."""
+@dataclass(eq=False)
+class Known(Generic[S]):
+    """What a stream has led to. `at` is its last commit's; `position` None when it is empty. The
+    state is folded when it is first asked for: of most streams that one import makes, never."""
 
-    state: S
+    folded: Callable[[], S]
     version: int
     at: datetime | None
     position: Position | None
+
+    @once
+    def state(self) -> S:
+        return self.folded()
 
 
 @dataclass(eq=False, slots=True)
@@ -110,7 +117,7 @@ class Handler(Generic[S, C, E]):
     _turns: dict[str, _Turns] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._empty = Known(self.decider.initial, 0, None, None)
+        self._empty = Known(lambda: self.decider.initial, 0, None, None)
         self._prefix = f"{self.decider.category}/"
         self.appender.heard.append(self._hear)
 
@@ -236,8 +243,7 @@ class Handler(Generic[S, C, E]):
                     continue
                 known = self._empty
             if commit.first == known.version + 1 and commit.whole:
-                state = self.decider.fold(cast("list[E]", commit.told), known.state)
-                self._keep(commit.stream, Known(state, commit.last, commit.at, commit.position))
+                self._keep(commit.stream, self._after(known, commit))
             elif commit.last > known.version:
                 self._known.pop(commit.stream, None)
 
@@ -272,10 +278,13 @@ class Handler(Generic[S, C, E]):
         async for commit in self.appender.store.stream(stream, after=found.version):
             if not commit.whole:
                 raise StoreAway("the stream holds events of a newer release")
-            state = self.decider.fold(cast("list[E]", commit.told), found.state)
-            found = Known(state, commit.last, commit.at, commit.position)
+            found = self._after(found, commit)
         self._keep(stream, found)
         return found
+
+    def _after(self, known: Known[S], commit: Commit) -> Known[S]:
+        fold = partial(self.decider.fold, cast("list[E]", commit.told), known.state)
+        return Known(fold, commit.last, commit.at, commit.position)
 
     def _keep(self, stream: str, known: Known[S]) -> None:
         newer = self._known.get(stream)
