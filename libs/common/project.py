@@ -296,7 +296,9 @@ async def project(
             holding = window is not None and window.commits > 0
             wait = PENDING_SECONDS if holding else telling.wait_seconds
             batch = await feed.batch(batch_max, wait)
-            if batch or any(standing.halted for standing in standings):
+            halted = any(standing.halted for standing in standings)
+            # A stream is parked where a shard stands still: alone, here or nowhere.
+            if halted or (batch and (not alone or any(one.streams for one in parkings))):
                 await parking.look(documents, parkings)
                 await _go_on(feed, generations)
             await healing.mend(feed, standings, not batch, documents)

@@ -110,18 +110,19 @@ class Reacting:
         return found
 
     async def _take(self, documents: Documents, batch: Sequence[Delivery]) -> list[Commit]:
-        before = {**self.standing.cursors}
-        if self.memory is not None:
-            await fold_batch([self.memory], documents, batch)
-        else:
+        taken: list[Commit] = []
+        if self.memory is None:
             for delivery in batch:
                 if not self.standing.follows(delivery):
                     continue
                 if newer(delivery.commit, self.policy.hears):
                     self.standing.halt(delivery, NEWER)
-                else:
-                    self.standing.advance(delivery)
-        taken: list[Commit] = []
+                    continue
+                self.standing.advance(delivery)
+                taken.append(delivery.commit)
+            return taken
+        before = {**self.standing.cursors}
+        await fold_batch([self.memory], documents, batch)
         for delivery in batch:
             commit = delivery.commit
             old = before.get(commit.place, NOWHERE).seq
