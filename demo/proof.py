@@ -16,7 +16,7 @@ from libs.common.verify import Verified
 from services.consent.decider import consent
 from services.consent.decider.states import Enrolled, Open
 from services.referrals.views.queues import InboxRow, inbox
-from services.referrals.views.stories import Story, stories
+from services.referrals.views.stories import Line, lines
 
 MIDNIGHT = time(23, 59, 59)
 NOTHING, NONE = "nothing", "none"
@@ -78,11 +78,10 @@ async def known_then(
     log = {"referrals": stores["referrals"]}
     found: list[KnownThen] = []
     ends = [moment(day, MIDNIGHT) for day in asked]
-    async for at, views in days(log, (inbox, stories), ends, progress):
-        row, story = views[inbox.name].get(carl.referral), views[stories.name].get(carl.referral)
-        opened = 0
-        if isinstance(story, Story):
-            opened = sum(line.type == PACKET for line in story.lines)
+    async for at, views in days(log, (inbox, lines), ends, progress):
+        row = views[inbox.name].get(carl.referral)
+        told = [line for key, line in views[lines.name].items() if key.startswith(carl.referral)]
+        opened = sum(isinstance(line, Line) and line.type == PACKET for line in told)
         situation = row.situation if isinstance(row, InboxRow) else NOTHING
         assert at is not None
         allowed = await _permission(stores["consent"], carl.student, agency, at)

@@ -12,7 +12,7 @@ from services.referrals.policy import due, policies
 from services.referrals.views.clocks import clocks
 from services.referrals.views.queues import inbox, queue
 from services.referrals.views.sharing import covering
-from services.referrals.views.stories import needs, stories
+from services.referrals.views.stories import lines, needs, stories
 from services.referrals.views.students import open_referrals, students
 from services.referrals.views.waits import waits
 
@@ -21,7 +21,17 @@ def rooms(directory: Directory) -> Rooms:
     return Rooms(
         name="referrals",
         deciders=(referrals,),
-        projections=(inbox, queue, stories, needs, waits, open_referrals, students, covering),
+        projections=(
+            inbox,
+            queue,
+            lines,
+            stories,
+            needs,
+            waits,
+            open_referrals,
+            students,
+            covering,
+        ),
         memories=(covering,),
         policies=policies,
         clocks=clocks(directory),

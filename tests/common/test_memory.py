@@ -20,7 +20,6 @@ from tests.common.beads import Tally, add, tallies
 from tests.common.doors import Doors, open_doors, service, until
 from tests.common.test_project import fragile_fold, strung, unplaced
 
-
 opening = replace(tallies, opens=frozenset({KeyClass.RECORD}))
 
 

@@ -57,7 +57,7 @@ SHAPES: Lines = {
         ("warm=command.warm,", "handover='warm' if command.warm else 'cold',")
     ],
     "services.referrals.views.stories": [
-        ('name="stories",\n    version=1,', 'name="stories",\n    version=2,')
+        ('name="lines",\n    version=1,', 'name="lines",\n    version=2,')
     ],
     "services.referrals.views.queues": [("warm=event.warm,", "warm=event.handover == 'warm',")],
     "services.consent.events.consents": [

@@ -30,6 +30,7 @@ from services.referrals.decider.states import (
 from services.referrals.events import SCHOOL, ConcernRaised
 from services.referrals.views.clocks import clocks
 from services.referrals.views.sharing import Covering, covered, covering, covering_key
+from services.referrals.views.stories import Line, Story, lines
 from services.referrals.views.students import Student, students
 
 STAFF = frozenset({Role.PSYCHOLOGIST, Role.COUNSELOR, Role.SOCIAL_WORKER})
@@ -84,6 +85,12 @@ async def the_student(doors: Doors, student: str) -> Student:
     if found is None:
         raise Missing
     return found
+
+
+async def lines_of(doors: Doors, story: Story) -> list[Line]:
+    keys = story.lines()
+    found = await doors.views.many(lines, keys)
+    return [found[key] for key in keys if key in found]
 
 
 def at_school(actor: Actor, school: str, doors: Doors) -> bool:

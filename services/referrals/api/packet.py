@@ -18,6 +18,7 @@ from services.referrals.api.doors import (
     Doors,
     holder_of,
     is_receiver,
+    lines_of,
     situation_of,
     stream_of,
     student_stream,
@@ -25,7 +26,7 @@ from services.referrals.api.doors import (
 from services.referrals.decider.commands import Cover, OpenPacket
 from services.referrals.decider.states import Referral, Unraised
 from services.referrals.views.sharing import covered, covering_key
-from services.referrals.views.stories import Line, stories
+from services.referrals.views.stories import Line, lines, stories
 from services.referrals.views.students import students
 
 routes = Routes[Doors]("referrals")
@@ -84,7 +85,7 @@ class Packet(View):
     "/v1/referrals/{referral}/packet",
     Packet,
     roles=AGENCY,
-    reads=(stories,),
+    reads=(stories, lines),
     opens=True,
 )
 async def packet(question: Question[Any], doors: Doors) -> Packet:
@@ -124,7 +125,7 @@ def _cover(question: Question[Any], referral: Referral, doors: Doors) -> Cover:
 async def _body(referral: Referral, cover: Cover, doors: Doors) -> Packet:
     about = referral.about
     story = await doors.views.get(stories, about.referral)
-    lines = story.lines if story else ()
+    every = await lines_of(doors, story) if story else []
     return Packet(
         referral=about.referral,
         student=about.student,
@@ -133,7 +134,7 @@ async def _body(referral: Referral, cover: Cover, doors: Doors) -> Packet:
         classes=cover.classes,
         notice=NOTICE,
         contact=await _contact(about.student, cover, doors),
-        lines=tuple(told for line in lines if (told := _told(line, about.receiver, cover))),
+        lines=tuple(told for line in every if (told := _told(line, about.receiver, cover))),
     )
 
 

@@ -15,11 +15,12 @@ from services.referrals.api.doors import (
     Doors,
     cover_for,
     is_receiver,
+    lines_of,
     situation_of,
     touched,
 )
 from services.referrals.events import SCHOOL
-from services.referrals.views.stories import Line, Story, stories
+from services.referrals.views.stories import Line, Story, lines, stories
 
 routes = Routes[Doors]("referrals")
 TOWARDS = frozenset(
@@ -66,7 +67,7 @@ class StoryReply(View):
     "/v1/referrals/{referral}",
     StoryReply,
     roles={Role.TEACHER, *STAFF, Role.COORDINATOR, *FAMILY, *AGENCY},
-    reads=(stories,),
+    reads=(stories, lines),
     opens=True,
 )
 async def story(question: Question[Any], doors: Doors) -> Versioned:
@@ -79,12 +80,13 @@ async def story(question: Question[Any], doors: Doors) -> Versioned:
     if not receives:
         await touched(doors, actor, ref, question.now)
     readable = await _readable(question, found, doors)
-    lines = [line for line in found.lines if not receives or _reaches(actor, line)]
-    told = tuple(_told(line, opened=readable(line)) for line in lines)
+    every = await lines_of(doors, found)
+    some = [line for line in every if not receives or _reaches(actor, line)]
+    told = tuple(_told(line, opened=readable(line)) for line in some)
     about = {name: getattr(found, name) for name in StoryReply.model_fields if name != "lines"}
     if receives:
         about["student"] = None
-    return Versioned(StoryReply(**about, lines=told), found.lines[-1].version)
+    return Versioned(StoryReply(**about, lines=told), every[-1].version if every else 0)
 
 
 async def _readable(question: Question[Any], story: Story, doors: Doors) -> Readable:

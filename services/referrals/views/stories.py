@@ -1,4 +1,8 @@
-"""What happened, told in order: one referral's story with its sealed words, one need's attempts."""
+"""What happened, told in order: one referral's story with its sealed words, one need's attempts.
+
+Each line of a story is a document of its own: a story grows, and what is told of it once more must
+not cost more each time.
+"""
 
 from collections.abc import Iterable
 from typing import Any, Literal
@@ -17,8 +21,8 @@ from services.referrals.events import (
 )
 from services.referrals.views.places import AWAITS_TRIAGE, place
 
-ENTRIES_MAX = 2_000
-"""A story longer than this loses its oldest lines, never its newest."""
+LINES_MAX = 2_000
+"""Of a story longer than this the newest lines are told."""
 Told = Literal["school", "agency", "family", "platform"]
 BY: dict[str, Told] = {
     Role.GUARDIAN: "family",
@@ -45,7 +49,8 @@ class Line(View):
 
 
 class Story(View):
-    """`hands` are the people who have had this referral in hand; adding a word is not enough."""
+    """`hands` are the people who have had this referral in hand; adding a word is not enough.
+    `version` is that of its last line."""
 
     referral: str
     need: str
@@ -60,7 +65,12 @@ class Story(View):
     receiver: str | None = None
     service: str | None = None
     hands: tuple[str, ...] = ()
-    lines: tuple[Line, ...] = ()
+    version: int = 0
+
+    def lines(self) -> list[str]:
+        """The keys of its newest lines, in order."""
+        first = max(1, self.version - LINES_MAX + 1)
+        return [_line_key(self.referral, version) for version in range(first, self.version + 1)]
 
 
 class Attempt(View):
@@ -126,7 +136,7 @@ def _story(story: Story | None, entry: Recorded[Any], _: str) -> Story | None:
         "receiver": event.receiver,
         "service": event.service,
         "hands": _hands(story, entry),
-        "lines": (*story.lines, _line(entry))[-ENTRIES_MAX:],
+        "version": entry.version,
     }
     if after != story.situation:
         changes |= {"situation": after, "since": entry.at}
@@ -140,7 +150,15 @@ def _hands(story: Story, entry: Recorded[Any]) -> tuple[str, ...]:
     return tuple(sorted({*story.hands, entry.actor.sub}))
 
 
-def _line(entry: Recorded[Any]) -> Line:
+def _line_key(referral: str, version: int) -> str:
+    return f"{referral}.{version:06}"
+
+
+def _line_keys(entry: Recorded[Any]) -> Iterable[str]:
+    return (_line_key(entry.event.referral, entry.version),)
+
+
+def _line(_before: Line | None, entry: Recorded[Any], _: str) -> Line:
     event: ReferralEvent = entry.event
     own = event.model_dump(mode="json", exclude_none=True, exclude=set(About.model_fields))
     return Line(
@@ -196,11 +214,21 @@ def _part(part: Part | None, entry: Recorded[Any]) -> Part:
 
 stories = Projection[Story](
     name="stories",
-    version=1,
+    version=2,
     logs=("referrals",),
     view=Story,
     keys=_keys,
     fold=_story,
+    hears=About,
+)
+
+lines = Projection[Line](
+    name="lines",
+    version=1,
+    logs=("referrals",),
+    view=Line,
+    keys=_line_keys,
+    fold=_line,
     hears=About,
 )
 
