@@ -1,4 +1,4 @@
-"""Views in memory: what they say, and where they stand still."""
+"""Views in memory: what they say, when they are told, and where they stand still."""
 
 import asyncio
 from collections import Counter
@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from libs.common.adapters import sqlite_bus
 from libs.common.memory import InMemory
 from libs.common.messages import Recorded
 from libs.common.personal import KeyClass
@@ -20,6 +21,7 @@ from tests.common.beads import Tally, add, tallies
 from tests.common.doors import Doors, open_doors, service, until
 from tests.common.test_project import fragile_fold, strung, unplaced
 
+WAIT_SECONDS = 30.0
 opening = replace(tallies, opens=frozenset({KeyClass.RECORD}))
 
 
@@ -96,3 +98,34 @@ async def test_what_a_view_opens_arrives_open_and_what_is_forgotten_stays_sealed
             "red": 5,
             "blue": -1,
         }
+
+
+async def test_a_group_gathers_what_comes_thick_and_a_view_in_memory_is_told_at_once(
+    doors: Doors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_bus, "GATHER_SECONDS", 3_600.0)
+    running = await service(doors)
+    async with (
+        running.bus.subscribe(["beads"], "group") as group,
+        running.bus.subscribe(["beads"], None) as alone,
+    ):
+        await running.handle(add(1, "red"))
+        for feed in (group, alone):
+            assert len(await feed.batch(10, WAIT_SECONDS)) == 1
+        gathering = asyncio.create_task(group.batch(10, WAIT_SECONDS))
+        await running.handle(add(2, "blue"))
+        assert len(await alone.batch(10, WAIT_SECONDS)) == 1
+        assert not gathering.done()
+        gathering.cancel()
+        await asyncio.gather(gathering, return_exceptions=True)
+
+
+async def test_a_group_that_is_behind_reads_on_without_a_pause(
+    doors: Doors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_bus, "GATHER_SECONDS", 3_600.0)
+    running = await service(doors)
+    await strung(running, 40)
+    async with running.bus.subscribe(["beads"], "group") as group:
+        assert await group.batch(1, WAIT_SECONDS)
+        assert await group.batch(1, WAIT_SECONDS)

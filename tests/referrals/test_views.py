@@ -14,7 +14,7 @@ from services.referrals.events import Urgency
 from services.referrals.views.clocks import clocks
 from services.referrals.views.places import place
 from services.referrals.views.queues import inbox, queue
-from services.referrals.views.stories import lines, needs, stories
+from services.referrals.views.stories import LINES_MAX, lines, needs, stories
 from services.referrals.views.students import open_referrals, students
 from services.referrals.views.waits import turns_in_order, waits
 from tests.referrals.histories import (
@@ -117,6 +117,15 @@ def test_a_story_tells_who_said_what() -> None:
     ]  # fmt: skip
     assert story.hands == ("usr_psych", "usr_social", "usr_teacher")
     assert found[story.lines()[-1]].data["words"]["$enc"]["k"] == "stu_1:record:1"
+
+
+def test_of_a_very_long_story_the_newest_lines_are_told() -> None:
+    story = one(stories, told(*SENT)).model_copy(update={"version": LINES_MAX + 3})
+    keys = story.lines()
+    assert len(keys) == LINES_MAX
+    assert keys == sorted(keys)
+    assert keys[0] == f"{story.referral}.000004"
+    assert keys[-1] == f"{story.referral}.{LINES_MAX + 3:06}"
 
 
 def test_a_need_counts_how_many_were_asked_until_somebody_helped() -> None:
