@@ -91,17 +91,17 @@ class _Turns:
     length: int = 0
 
 
-class _Decided(NamedTuple):
+class Decided(NamedTuple):
     """`sealed` is the command as it was decided; `trace` is what the commit belongs to: the
     deciding, when it is recorded."""
 
     events: Sequence[Any]
     sealed: Any
     subject: str | None
-    trace: str | None
+    trace: str | None = None
 
 
-NOTHING = _Decided((), None, None, None)
+NOTHING = Decided((), None, None)
 
 
 @dataclass(eq=False)
@@ -179,7 +179,7 @@ class Handler(Generic[S, C, E]):
                 raise refusal
             return Answer(known.position, known.version, ask.result, silent=True)
 
-    async def _decide(self, ask: Ask[C], known: Known[S]) -> _Decided:
+    async def _decide(self, ask: Ask[C], known: Known[S]) -> Decided:
         """Seals, then decides; again when another process made the student's key first."""
         at = not_before(self.appender.clock.now(), known.at, ask.cause, ask.deps)
         command = ask.command.stamped(Stamp(at, ask.command.stamp.actor))
@@ -189,7 +189,7 @@ class Handler(Generic[S, C, E]):
             with span("decide", ask.trace, log=self.appender.log):
                 events, trace = self.decider.decide(known.state, sealed), current()
             if not events or not offers or await self._durable(offers):
-                return _Decided(events, sealed, subject, trace)
+                return Decided(events, sealed, subject, trace)
         raise StoreAway("the student's keys do not settle")
 
     async def _sealed(self, command: C, subject: str | None) -> tuple[C, Any]:
@@ -206,24 +206,8 @@ class Handler(Generic[S, C, E]):
         except Forgotten:
             raise Refused("erased", "The record was erased.") from None
 
-    async def _append(self, ask: Ask[C], known: Known[S], decided: _Decided) -> Answer:
-        events = cast("Sequence[E]", decided.events)
-        draft = Draft(
-            stream=ask.stream,
-            expected=known.version,
-            events=tuple(map(encode_event, events)),
-            types=tuple([event.type for event in events]),
-            command=ask.id,
-            correlation=ask.correlation or ask.id,
-            actor=ask.command.stamp.actor,
-            subjects=(decided.subject,) if decided.subject else (),
-            request=request_hash(ask.path, decided.sealed),
-            result=ask.result,
-            cause=ask.cause,
-            deps=ask.deps,
-            trace=decided.trace,
-            told=tuple(events),
-        )
+    async def _append(self, ask: Ask[C], known: Known[S], decided: Decided) -> Answer:
+        draft = drafted(ask, known.version, decided)
         try:
             commit, replayed = await self.appender.append(draft)
         except StoreAway:
@@ -294,6 +278,27 @@ class Handler(Generic[S, C, E]):
         self._known.move_to_end(stream)
         if len(self._known) > STATES_MAX:
             self._known.popitem(last=False)
+
+
+def drafted(ask: Ask[Any], version: int, decided: Decided) -> Draft:
+    """What is to be appended to a stream of this version."""
+    events = decided.events
+    return Draft(
+        stream=ask.stream,
+        expected=version,
+        events=tuple(map(encode_event, events)),
+        types=tuple([event.type for event in events]),
+        command=ask.id,
+        correlation=ask.correlation or ask.id,
+        actor=ask.command.stamp.actor,
+        subjects=(decided.subject,) if decided.subject else (),
+        request=request_hash(ask.path, decided.sealed),
+        result=ask.result,
+        cause=ask.cause,
+        deps=ask.deps,
+        trace=decided.trace,
+        told=tuple(events),
+    )
 
 
 def request_hash(path: str | None, sealed: Any) -> str | None:

@@ -99,7 +99,7 @@ class InMemory(Generic[V]):
             return lambda entry: entry
         events = [entry.event for places in placed for entry, _ in places]
         open_event = await self.keyring.opener(events, classes, self.projection.reads)
-        return lambda entry: entry._replace(event=open_event(entry.event))
+        return lambda entry: Recorded(open_event(entry.event), *entry[1:])
 
     def _is_beyond(self, commit: Commit) -> bool:
         if commit.whole:

@@ -12,7 +12,6 @@ from base64 import b32encode
 from binascii import a2b_base64, b2a_base64
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
 from datetime import date
 from enum import Enum
 from functools import cache
@@ -127,8 +126,11 @@ class Keyring:
             ours = ours and taken
         return ours
 
-    async def prepare(self, subjects: Sequence[str], classes: Collection[KeyClass]) -> set[str]:
-        """Makes keys in bulk before many students are sealed; returns the forgotten ones."""
+    async def prepare(
+        self, subjects: Sequence[str], classes: Collection[KeyClass], made: Offers | None = None
+    ) -> set[str]:
+        """Makes keys in bulk before many students are sealed; returns the forgotten ones. `made`
+        gets the keys that nobody had before."""
         forgotten: set[str] = set()
         for start in range(0, len(subjects), KEYS_BATCH_MAX):
             part = subjects[start : start + KEYS_BATCH_MAX]
@@ -140,7 +142,8 @@ class Keyring:
                 for key_class in classes
                 if self._cached(key_id(subject, key_class)) is None
             }
-            await self.ensure(missing)
+            if await self.ensure(missing) and made is not None:
+                made |= missing
         return forgotten
 
     async def opened(self, value: Any) -> Any:
@@ -168,9 +171,12 @@ class Keyring:
             for name, read in _to_open(type(event), classes, names):
                 sealed = event.__dict__[name]
                 cipher = ciphers.get(sealed.key) if type(sealed) is Sealed else None
-                if cipher is not None:
-                    with suppress(InvalidTag):
-                        found[name] = read(_unseal(sealed, cipher))
+                if cipher is None:
+                    continue
+                try:
+                    found[name] = read(_unseal(sealed, cipher))
+                except InvalidTag:
+                    continue
             return event.model_copy(update=found) if found else event
 
         return opened
@@ -303,6 +309,12 @@ def _plain_type(kind: type[BaseModel], name: str) -> Any:
     for mark in field.metadata:
         opened = opened if isinstance(mark, Personal) else Annotated[opened, mark]
     return opened
+
+
+def sealed_by(key: bytes, command: C, subject: str, key_class: KeyClass) -> C:
+    """As a keyring that holds this key alone would seal it; raises when that is not enough."""
+    held = {key_id(subject, key_class): AESSIV(key)}
+    return _seal_model(command, _Ciphers(held.get, subject))
 
 
 def _seal_model(model: M, ciphers: _Ciphers) -> M:

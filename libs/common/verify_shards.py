@@ -1,23 +1,20 @@
 """Is this log whole? The same answer sooner: each core checks shard after shard.
 
 Only what has no shard of its own is left to be joined: a command took effect once in the whole log.
-A process of ours is asked through its input and answers through its output, so it ends with whoever
-asked; it hears no Ctrl-C of its own. No word of a commit travels.
+No word of a commit travels.
 """
 
 import asyncio
 import os
-import signal
 import sys
-from asyncio.subprocess import DEVNULL, PIPE
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from typing import BinaryIO, NamedTuple
 
 import orjson
 
 from libs.common.adapters import PREFIX, open_store
+from libs.common.beside import beside, hear_no_interrupt
 from libs.common.errors import StoreAway
 from libs.common.messages import Position
 from libs.common.ports import SHARDS, EventStore
@@ -26,7 +23,6 @@ from libs.common.verify import Broken, Survey, Verified, Wrong, broken, verify
 PROCESSES_MAX = SHARDS
 COMMITS_MIN = 100_000
 """One process has read a shorter log before others have begun."""
-LINE_BYTES_MAX = 1_048_576
 COMMAND_BYTES = 16
 LOST = "a process that checked the log was lost"
 CHECKER = (sys.executable, "-m", "libs.common.verify_shards")
@@ -89,24 +85,14 @@ async def _ask(
     progress: Progress,
 ) -> None:
     """One process, about shards as long as some wait; behind one that is not whole nobody looks."""
-    process = await asyncio.create_subprocess_exec(
-        *checker, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, limit=LINE_BYTES_MAX
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        process.stdin.write(question)
+    async with beside(checker) as (asked, answers):
+        asked.write(question)
         while waiting:
-            process.stdin.write(b"%d\n" % waiting.popleft())
-            part = await _answer(process.stdout, progress)
+            asked.write(b"%d\n" % waiting.popleft())
+            part = await _answer(answers, progress)
             parts.append(part)
             if part.wrong or part.away:
                 waiting.clear()
-    finally:
-        process.stdin.close()
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.communicate()
 
 
 async def _answer(answers: asyncio.StreamReader, progress: Progress) -> Part:
@@ -184,5 +170,5 @@ async def _work(asked: BinaryIO, answers: BinaryIO) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asked hears it, and ends this process
+    hear_no_interrupt()
     asyncio.run(_work(sys.stdin.buffer, sys.stdout.buffer))

@@ -14,7 +14,9 @@ from services.consent.decider.commands import (
     TakeRoster,
 )
 from services.consent.events import Authority, Contact, Names
+from services.consent.roster.findings import Findings
 from services.consent.roster.guard import Enrolled, Removals, removals
+from services.consent.roster.people import People
 from services.consent.roster.students import Guardian, Roster, Student
 
 SCHOOL = "sch_"
@@ -45,6 +47,24 @@ class Plan:
         """Made one by one: a whole district never stands in memory twice."""
         for student in self.roster.students():
             yield Step(self.students[student.source], student.line, self._take(student, stamp))
+
+    def part(self, sources: Iterable[str]) -> "Plan":
+        """Of these students alone, in this order: what `takes` needs, and nothing else."""
+        whole = self.roster
+        taken = {source: whole.taken[source] for source in sources}
+        families = {source: whole.families.get(source, ()) for source in taken}
+        adults = {adult for family in families.values() for adult in family}
+        people = People(
+            {source: whole.people.students[source] for source in taken},
+            {adult: whole.people.guardians[adult] for adult in adults},
+        )
+        births = {source: whole.births[source] for source in taken if source in whole.births}
+        return Plan(
+            Roster(Findings(), taken=taken, families=families, births=births, people=people),
+            {source: self.students[source] for source in taken},
+            {adult: self.guardians[adult] for adult in adults},
+            self.zone,
+        )
 
     def removals(self, enrolled: Mapping[str, Enrolled]) -> Removals:
         """Nobody, when the file has rows of which nobody knows whom they are about."""

@@ -18,9 +18,10 @@ from libs.common.handle import Ask
 from libs.common.messages import Stamp
 from libs.common.service import Running
 from libs.common.web.wellformed import Unfit
+from services.consent.imports.ahead import take_new
 from services.consent.imports.asking import Job, Way, Wish, answered, ask, prepare, rehearse
 from services.consent.imports.judging import ACCEPTED, TOO_MANY, judged
-from services.consent.imports.plan import Step
+from services.consent.imports.plan import Plan, Step
 from services.consent.imports.progress import ImportPage, Progress, mode_of
 from services.consent.imports.record import (
     Finished,
@@ -115,11 +116,14 @@ class Imports:
     async def _work(self, job: Job) -> None:
         stamp = Stamp(self.running.clock.now(), job.wish.actor)
         gone = job.progress.removals.gone
-        steps = chain(job.plan.takes(stamp), job.plan.leaves(gone, stamp))
+        plan = job.plan
         if job.wish.dry_run:
-            await self._each(job, steps, rehearse)
+            await self._each(job, chain(plan.takes(stamp), plan.leaves(gone, stamp)), rehearse)
             return
-        await self._each(job, steps, ask)
+        if isinstance(plan, Plan):
+            settled = await take_new(self.running, job, plan)
+            plan = plan.part(source for source in plan.roster.taken if source not in settled)
+        await self._each(job, chain(plan.takes(stamp), job.plan.leaves(gone, stamp)), ask)
         counts = {name: count for name, count in job.progress.counts.items() if count}
         finish = FinishImport(counts=counts, stamp=stamp)
         await answered(self.running, job.wish, _stream(job.progress.reference), finish)

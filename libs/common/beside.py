@@ -1,0 +1,37 @@
+"""A process of ours beside this one: asked through its input, it answers through its output.
+
+So it ends with whoever asked it, however that ended. It hears no Ctrl-C of its own.
+"""
+
+import asyncio
+import signal
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+
+LIMIT_BYTES = 1_048_576
+"""A line of an answer at most; twice as much waits unread."""
+
+
+@asynccontextmanager
+async def beside(
+    command: Sequence[str],
+) -> AsyncIterator[tuple[asyncio.StreamWriter, asyncio.StreamReader]]:
+    """Its input and its output; leaving the block ends it, whatever it is at."""
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, limit=LIMIT_BYTES
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        yield process.stdin, process.stdout
+    finally:
+        process.stdin.close()
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.communicate()
+
+
+def hear_no_interrupt() -> None:
+    """For the process itself: whoever asked hears it, and ends this one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
