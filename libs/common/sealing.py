@@ -8,7 +8,6 @@ log sees that a field of one student did not change.
 import os
 import time
 import unicodedata
-from base64 import b32encode
 from binascii import a2b_base64, b2a_base64
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -42,6 +41,11 @@ ALGORITHM = b"SIV"
 URLSAFE = bytes.maketrans(b"+/", b"-_")
 STANDARD = bytes.maketrans(b"-_", b"+/")
 DEPLOYMENT = "deployment"
+BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
+PAIRS = tuple(one + other for one in BASE32 for other in BASE32)
+PLACES = tuple(range(120, -1, -10))
+"""Of the pairs in 130 bits. The standard library's own takes twice as long, and a district's file
+needs 120,000 references."""
 
 M = TypeVar("M", bound=BaseModel)
 C = TypeVar("C", bound=Command)
@@ -75,7 +79,8 @@ class Refs:
 
     def of(self, prefix: str, source: str) -> str:
         mac = digest(self._secret, source.encode(), "sha256")[:16]
-        return prefix + b32encode(mac).decode().rstrip("=").lower()
+        bits = int.from_bytes(mac) << 2
+        return prefix + "".join([PAIRS[bits >> place & 1023] for place in PLACES])
 
 
 class Keyring:

@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+from base64 import b32encode
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from hmac import digest
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from libs.common.errors import Forgotten
 from libs.common.messages import Command, Event, Identity, Message, Notes, Record
 from libs.common.personal import KeyClass, Sealed
 from libs.common.ports import Keys
-from libs.common.sealing import ERASED, Keyring, plain, read_kek
+from libs.common.sealing import ERASED, Keyring, Refs, plain, read_kek
 
 KEK = b"k" * 64
 
@@ -192,3 +194,10 @@ async def test_what_a_lost_key_had_sealed_reads_as_erased(tmp_path: Path) -> Non
         told = GuestWelcomed(names=command.names)
         assert await ring.opened(command.asked()["names"]) == ERASED
         assert await told_open(ring, told, KeyClass.IDENTITY) == told
+
+
+def test_a_reference_is_half_an_hmac_in_base_32() -> None:
+    for source in ("", "S-1", "Jos\u00e9", *map(str, range(200))):
+        mac = digest(b"secret", source.encode(), "sha256")[:16]
+        said = b32encode(mac).decode().rstrip("=").lower()
+        assert Refs(b"secret").of("stu_", source) == f"stu_{said}"

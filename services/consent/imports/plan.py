@@ -67,8 +67,9 @@ class Plan:
         )
 
     def removals(self, enrolled: Mapping[str, Enrolled]) -> Removals:
-        """Nobody, when the file has rows of which nobody knows whom they are about."""
-        if not self.roster.whole:
+        """Nobody, when nobody is there, or the file has rows of which nobody knows whom they are
+        about."""
+        if not self.roster.whole or not enrolled:
             return Removals()
         schools = {SCHOOL + school for school in self.roster.schools}
         present = {self.students[source] for source in self.roster.present}
