@@ -64,7 +64,12 @@ def columns_of(
 
 
 class EventStore(Protocol):
-    """The log of record of one service. Unique: (shard, seq), (stream, first), command."""
+    """The log of record of one service. Unique: (shard, seq), (stream, first), command.
+
+    `beside`: while it writes, the interpreter is free for whoever decides.
+    """
+
+    beside: bool
 
     async def insert(self, rows: Sequence[Commit]) -> Inserted:
         """In order, stopping at the first duplicate; the stored prefix is durable on return."""

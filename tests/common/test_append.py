@@ -253,8 +253,9 @@ def test_the_rules_hear_a_time_that_is_later_than_the_cause() -> None:
 
 
 class CountingStore(SqliteStore):
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, beside: bool = True) -> None:
         super().__init__(path, "beads")
+        self.beside = beside
         self.groups: list[int] = []
 
     async def insert(self, rows: Sequence[Commit]) -> Inserted:
@@ -263,12 +264,19 @@ class CountingStore(SqliteStore):
 
 
 @pytest.mark.parametrize(
-    ("count", "groups"), [(1, [1]), (15, [15]), (16, [8, 8]), (601, [256, 256, 89])]
+    ("count", "beside", "groups"),
+    [
+        (1, True, [1]),
+        (15, True, [15]),
+        (16, True, [8, 8]),
+        (64, False, [64]),
+        (601, True, [256, 256, 89]),
+    ],
 )
 async def test_many_who_wait_together_are_written_in_halves(
-    count: int, groups: list[int], tmp_path: Path
+    count: int, beside: bool, groups: list[int], tmp_path: Path
 ) -> None:
-    async with CountingStore(tmp_path / "log.db") as store:
+    async with CountingStore(tmp_path / "log.db", beside) as store:
         append = Appender(store, "beads", WorldClock()).append
         drafts = [_draft(f"string/{number}", number) for number in range(1, count + 1)]
         outcomes = await asyncio.gather(*map(append, drafts))
