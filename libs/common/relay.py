@@ -9,13 +9,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from libs.common.commit import NO_PREV
+from libs.common.commit import NO_PREV, Commit
 from libs.common.fence import Fence, Why
 from libs.common.ports import LOG_BATCH_MAX, SHARDS, Bus, EventStore
 from libs.common.telemetry import batch_span, trace_of
 
 PAUSE_SECONDS_MIN = 0.05
 PAUSE_SECONDS_MAX = 0.5
+ROUND_BATCHES_MAX = 8
+"""Batches of one shard until those are looked at that had nothing to send."""
 
 
 @dataclass(eq=False)
@@ -87,13 +89,19 @@ class Relay:
                 raise outcome
 
     async def _send(self, shard: int) -> None:
-        """One batch in flight per shard."""
-        batch = await self.store.log(shard, self.nexts[shard] - 1, LOG_BATCH_MAX)
-        if not batch:
-            return
+        """While batches are full, one after the other: a shard that has much waits for no other."""
+        for _ in range(ROUND_BATCHES_MAX):
+            batch = await self.store.log(shard, self.nexts[shard] - 1, LOG_BATCH_MAX)
+            if not batch or not await self._sent(shard, batch):
+                return
+            if len(batch) < LOG_BATCH_MAX or shard in self.fence.held:
+                return
+
+    async def _sent(self, shard: int, batch: Sequence[Commit]) -> bool:
+        """One batch in flight per shard. Whether it landed where it should."""
         if batch[0].prev != self._hashes[shard]:
             self.fence.hold(batch[0].position, Why.FORK)  # the store was changed under our feet
-            return
+            return False
         self.unsent[shard] = batch[0].at
         traces = map(trace_of, batch)
         with batch_span("relay", traces, log=self.log, shard=shard, count=len(batch)):
@@ -101,9 +109,10 @@ class Relay:
         self.unsent.pop(shard, None)
         if base != self.offsets[shard]:
             self._known.discard(shard)  # somebody else wrote, or the topic lost its end
-            return
+            return False
         self.nexts[shard], self._hashes[shard] = batch[-1].seq + 1, batch[-1].hash
         self.offsets[shard] = base + len(batch)
+        return True
 
     async def _find_tail(self, shard: int) -> None:
         tail = await self.fence.compare(shard)

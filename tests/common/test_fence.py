@@ -21,7 +21,7 @@ from libs.common.web.problems import problem_of
 from tests.common.broken import behind_its_back, forged, last_of, replace, rows_of, written
 from tests.common.doors import until
 from tests.common.topics import MemoryBus
-from tests.ports.chains import EVENT, LOG, SOMEBODY, stream_in
+from tests.ports.chains import EVENT, LOG, SOMEBODY, Chain, stream_in
 
 
 @dataclass(eq=False)
@@ -228,6 +228,21 @@ async def test_the_relay_of_a_fenced_shard_stands_still_and_the_others_send(nigh
 
 def told(bus: MemoryBus, shard: int, last: int = 3) -> Sequence[int]:
     return [commit.seq for commit in bus.topics[LOG, shard][-last:]]
+
+
+async def test_a_shard_that_has_much_sends_batch_after_batch(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("libs.common.relay.LOG_BATCH_MAX", 3)
+    chain, bus = Chain(), MemoryBus()
+    commits = [chain.grow("pearl/1") for _ in range(31)]
+    shard = commits[0].shard
+    async with open_store(f"sqlite://{night.folder}/other", LOG) as store:
+        await store.insert(commits)
+        relay = Relay(store, bus, LOG)
+        async with working(relay.run):
+            await until(lambda: eventually(relay.nexts[shard] == 32))
+    assert bus.topics[LOG, shard] == commits
 
 
 async def test_a_topic_that_lost_its_end_gets_the_rest_again(night: Night) -> None:

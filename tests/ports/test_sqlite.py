@@ -72,6 +72,23 @@ async def test_a_second_writer_does_not_start(store: SqliteStore, tmp_path: Path
         assert len(await everything(reader)) == len(rows)
 
 
+async def test_a_body_with_a_line_break_does_not_shift_its_neighbours(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    chain = Chain()
+    rows = [chain.grow("pearl/1") for _ in range(3)]
+    await store.insert(rows)
+    broken = rows[1].body.replace(b"{", b"{\n", 1)
+    await store.file.write(
+        lambda connection: connection.execute(
+            "UPDATE commits SET body = ? WHERE seq = 2", (broken,)
+        )
+    )
+    async with open_store(f"sqlite://{tmp_path}", LOG, readonly=True) as reader:
+        found = await reader.log(rows[0].shard, 0)
+    assert [commit.body for commit in found] == [rows[0].body, broken, rows[2].body]
+
+
 async def test_a_reader_does_not_write(store: SqliteStore, tmp_path: Path) -> None:
     async with open_store(f"sqlite://{tmp_path}", LOG, readonly=True) as reader:
         with pytest.raises(TypeError):
