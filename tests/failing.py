@@ -71,7 +71,7 @@ class FailingStore:
 
     store: EventStore
     fail: Failing
-    beside = True
+    parallel = True
 
     async def insert(self, rows: Sequence[Commit]) -> Inserted:
         if not self.fail.due("insert"):

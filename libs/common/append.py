@@ -22,7 +22,7 @@ from libs.common.telemetry import batch_span
 WAITING_MAX = 1_024
 GROUP_MAX = 256
 HALVED_MIN = 16
-"""So many who wait together are written in two halves, where the store writes `beside` them: those
+"""So many who wait together are written in two halves, where the store writes in `parallel`: those
 of one go on while the other half is written, from then on by turns."""
 GROUP_BYTES_MAX = 8_000_000
 TRIES_MAX = 12
@@ -104,7 +104,7 @@ class Appender:
 
     async def _drain(self) -> None:
         waiting = len(self._queue)
-        halved = self.store.beside and waiting >= HALVED_MIN
+        halved = self.store.parallel and waiting >= HALVED_MIN
         most = min(GROUP_MAX, waiting // 2) if halved else GROUP_MAX
         while self._queue:
             group, most = self._take(most), GROUP_MAX

@@ -66,10 +66,10 @@ def columns_of(
 class EventStore(Protocol):
     """The log of record of one service. Unique: (shard, seq), (stream, first), command.
 
-    `beside`: while it writes, the interpreter is free for whoever decides.
+    `parallel`: while it writes, the interpreter is free for whoever decides.
     """
 
-    beside: bool
+    parallel: bool
 
     async def insert(self, rows: Sequence[Commit]) -> Inserted:
         """In order, stopping at the first duplicate; the stored prefix is durable on return."""

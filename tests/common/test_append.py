@@ -253,9 +253,9 @@ def test_the_rules_hear_a_time_that_is_later_than_the_cause() -> None:
 
 
 class CountingStore(SqliteStore):
-    def __init__(self, path: Path, beside: bool = True) -> None:
+    def __init__(self, path: Path, parallel: bool = True) -> None:
         super().__init__(path, "beads")
-        self.beside = beside
+        self.parallel = parallel
         self.groups: list[int] = []
 
     async def insert(self, rows: Sequence[Commit]) -> Inserted:
@@ -264,7 +264,7 @@ class CountingStore(SqliteStore):
 
 
 @pytest.mark.parametrize(
-    ("count", "beside", "groups"),
+    ("count", "parallel", "groups"),
     [
         (1, True, [1]),
         (15, True, [15]),
@@ -274,9 +274,9 @@ class CountingStore(SqliteStore):
     ],
 )
 async def test_many_who_wait_together_are_written_in_halves(
-    count: int, beside: bool, groups: list[int], tmp_path: Path
+    count: int, parallel: bool, groups: list[int], tmp_path: Path
 ) -> None:
-    async with CountingStore(tmp_path / "log.db", beside) as store:
+    async with CountingStore(tmp_path / "log.db", parallel) as store:
         append = Appender(store, "beads", WorldClock()).append
         drafts = [_draft(f"string/{number}", number) for number in range(1, count + 1)]
         outcomes = await asyncio.gather(*map(append, drafts))

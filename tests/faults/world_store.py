@@ -34,7 +34,7 @@ class WorldStore:
     term: int = 0
     unknown_stored: int = 0
     """Outcomes that were told to be unknown though the rows stayed."""
-    beside = True
+    parallel = True
     _places: dict[UUID, int] = field(default_factory=dict)
     _taken: set[tuple[Any, int]] = field(default_factory=set)
     _shards: list[list[Commit]] = field(default_factory=lambda: [[] for _ in range(SHARDS)])

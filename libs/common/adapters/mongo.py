@@ -88,7 +88,7 @@ class Mongo:
 class MongoStore:
     """The log of one service: collection `commits` of its database."""
 
-    beside = False  # the driver computes, and the server has a price for each insert
+    parallel = False  # the driver computes, and the server has a price for each insert
 
     def __init__(self, mongo: Mongo, log: str) -> None:
         self._log = log

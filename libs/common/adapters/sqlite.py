@@ -71,7 +71,7 @@ class SqliteStore:
     """`listeners` are set when there may be news. `broken`: opened to be mended, whatever its end
     looks like."""
 
-    beside = True
+    parallel = True
 
     def __init__(self, path: Path, log: str, readonly: bool = False, broken: bool = False) -> None:
         self.file = SqliteFile(path.absolute(), LAYOUT, readonly, self._take_heads)
