@@ -85,13 +85,18 @@ class Appender:
         Raises WrongVersion (the stream has moved), KeyReused, TooLarge, Busy (nothing was tried),
         Fenced and StoreAway (the outcome may be unknown: ask again with the same command id).
         """
-        if len(self._queue) >= WAITING_MAX:
-            raise Busy("too many commands are waiting")
+        return await self.offered(draft)
+
+    def offered(self, draft: Draft) -> asyncio.Future[Appended]:
+        """What becomes of a draft; for whoever has many and no need of a task for each."""
         waiting = _Waiting(draft, asyncio.get_running_loop().create_future())
+        if len(self._queue) >= WAITING_MAX:
+            waiting.answer(Busy("too many commands are waiting"))
+            return waiting.done
         self._queue.append(waiting)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._drain())
-        return await waiting.done
+        return waiting.done
 
     def waiting(self) -> int:
         """Commands that have no answer yet."""

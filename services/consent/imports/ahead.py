@@ -11,7 +11,9 @@ import pickle
 import sys
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
+from itertools import compress
 
+from libs.common.append import Appended
 from libs.common.beside import beside
 from libs.common.commit import Draft
 from libs.common.errors import Forgotten, TooLarge, Unavailable, WrongVersion
@@ -50,13 +52,10 @@ async def take_new(running: Running, job: Job, plan: Plan) -> Collection[str]:
                     with span("decide", log=running.appender.log):
                         drafts, trace = await _read(answers), current()
                     free.release()
-                    outcomes = await asyncio.gather(
-                        *(_append(running, job, draft, trace) for draft in drafts)
-                    )
-                    taken = {source for source, done in zip(part, outcomes, strict=True) if done}
-                    if any(drafts) and not taken:
+                    taken = await _append(running, job, drafts, trace)
+                    if any(drafts) and not any(taken):
                         break  # the store is away: the ordinary way knows how to wait
-                    settled |= taken
+                    settled.update(compress(part, taken))
     return settled
 
 
@@ -110,14 +109,21 @@ async def _read(answers: asyncio.StreamReader) -> list[Draft | None]:
     return drafts
 
 
-async def _append(running: Running, job: Job, draft: Draft | None, trace: str | None) -> bool:
-    if draft is None:
+async def _append(
+    running: Running, job: Job, drafts: Sequence[Draft | None], trace: str | None
+) -> list[bool]:
+    """Which of them are settled."""
+    some = [draft._replace(trace=trace) if trace else draft for draft in drafts if draft]
+    offered = map(running.appender.offered, some)
+    outcomes = iter(await asyncio.gather(*offered, return_exceptions=True))
+    return [draft is not None and _settled(job, next(outcomes)) for draft in drafts]
+
+
+def _settled(job: Job, outcome: Appended | BaseException) -> bool:
+    if isinstance(outcome, WrongVersion | TooLarge | Unavailable):
         return False
-    try:
-        traced = draft if trace is None else draft._replace(trace=trace)
-        commit, replayed = await running.appender.append(traced)
-    except (WrongVersion, TooLarge, Unavailable):
-        return False
-    job.progress.reached(commit.position)
-    job.progress.counts["again" if replayed else "added"] += 1
+    if isinstance(outcome, BaseException):
+        raise outcome
+    job.progress.reached(outcome.commit.position)
+    job.progress.counts["again" if outcome.replayed else "added"] += 1
     return True
