@@ -27,7 +27,7 @@ from bench.domain import (
 from bench.figures import Figures, in_turns, measured, peak_megabytes
 from bench.ours import CALLERS, EVENTS_A_STREAM, KEK
 from libs.common.adapters import open_store
-from libs.common.adapters.sqlite import INSERT, LAYOUT, row_of
+from libs.common.adapters.sqlite import COLUMN_COUNT, LAYOUT, row_of
 from libs.common.adapters.sqlite_file import CACHE_KIBIBYTES, WAL_PAGES_MAX
 from libs.common.commit import NO_PREV, Commit, Draft, decode_event, encode, encode_event, shard_of
 from libs.common.handle import Ask
@@ -38,6 +38,7 @@ from libs.common.sealing import Keyring
 GROUP_MAX = 256
 """As many as ours takes into one transaction."""
 ROWS_TOGETHER = 2_000
+INSERT = f"INSERT INTO commits VALUES ({','.join('?' * COLUMN_COUNT)})"
 REQUEST = f"sha256:{'0' * 64}"
 
 
