@@ -38,7 +38,7 @@ from libs.common.sealing import Keyring
 GROUP_MAX = 256
 """As many as ours takes into one transaction."""
 ROWS_TOGETHER = 2_000
-INSERT = f"INSERT INTO commits VALUES ({','.join('?' * COLUMN_COUNT)})"
+INSERT = f"INSERT INTO commits VALUES ({','.join('?' * COLUMN_COUNT)})"  # noqa: S608 - our own words only
 REQUEST = f"sha256:{'0' * 64}"
 
 
