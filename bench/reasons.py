@@ -30,9 +30,12 @@ REASONS = {
         "request."
     ),
     "B6": (
-        "One command changes about five documents, and all of it (edge, rules, log, read models, "
+        "One command changes about six documents, and all of it (edge, rules, log, read models, "
         "policies of two services) is one process and one interpreter here, with the load's own "
-        "client on the other core. Services apart, each with its own interpreter, divide it."
+        "client on the other core. A quarter of it each are the edge with the rules, the read "
+        "models with the policies, and SQLite's threads; no part is large. At this rate that "
+        "interpreter is nearly full, so that a command may wait for many others. Services apart, "
+        "each with its own interpreter, divide it."
     ),
     "B7": (
         "The other library's recipe reads a third of the bytes, neither chained nor sealed, in "
@@ -45,15 +48,22 @@ REASONS = {
         "none of this but decoding, is itself far from twenty times the follower."
     ),
     "B9": (
-        "The raw reader hands over records that nobody has looked at. Parsing, hashing, decoding "
-        "and folding one (the table of steps) costs more than the client's whole work for it."
+        "The raw producer sends records that were made beforehand, and the raw reader hands over "
+        "records that nobody has looked at. Relaying one reads and parses a commit; a reader "
+        "parses, hashes, decodes and folds it, each of which (the table of steps) costs as much as "
+        "the client's whole work for it. A loop by hand that does the same reaches about a fifth "
+        "of bare consuming: that is the limit of one interpreter."
     ),
     "B10": (
-        "Between the two ends lie a synced append, the relay's wake, a document read and a "
-        "document written, each a hand-over to a thread and back; a bare round trip has none of "
-        "these."
+        "Between the two ends lie a synced append, the relay's wake, a look at what is parked, a "
+        "document read and a document written, each a hand-over to a thread and back; a bare round "
+        "trip has none of these, and takes less time than two of them."
     ),
-    "B11": ("As B1: the server works while Python waits, and Python while the server waits."),
+    "B11": (
+        "The server and its driver share two cores, and the driver computes in the interpreter "
+        "that also decides and seals. Two groups at a time cost more than one: each insert has its "
+        "price."
+    ),
     "B12": (
         "Asked about students in no order, a decision finds little in the processor's caches: most "
         "of it is waiting for memory. A fiftieth of one HTTP hop is the time of a few such "
@@ -69,7 +79,8 @@ REASONS = {
         "that native calls do half of the work already."
     ),
     "roster": (
-        "A student is a commit with nine sealed fields, and five documents in the read models: "
-        "sealing, deciding and folding share one interpreter."
+        "A student is a commit with nine sealed fields, and five documents in the read models. A "
+        "second process seals and decides, and has as much to do as this one, which reads the file "
+        "first and then makes keys, appends, and opens names for the search: both cores are full."
     ),
 }
