@@ -17,6 +17,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, Literal, TypeVar
 
+from libs.common.adapters.sqlite_together import Together
 from libs.common.errors import StoreAway
 
 BUSY_MILLISECONDS = 5_000
@@ -105,6 +106,7 @@ class SqliteFile:
     remembered: dict[str, Any] = field(default_factory=dict)
     """What its users know by heart of it; this process is its only writer."""
     _threads: list[ThreadPoolExecutor] = field(default_factory=list)
+    _readers: Together | None = None
     _writing: sqlite3.Connection | None = None
     _reading: sqlite3.Connection | None = None
     _lock: int | None = None
@@ -117,6 +119,7 @@ class SqliteFile:
     async def open(self) -> None:
         """Raises Taken, WrongFormat or StoreAway."""
         self._threads = [ThreadPoolExecutor(1, f"{self.path.stem}-{name}") for name in ("w", "r")]
+        self._readers = Together(self._threads[1])
         try:
             if not self.readonly:
                 await self._hand_over(0, self._take)
@@ -133,7 +136,7 @@ class SqliteFile:
         for number, thread in reversed(list(enumerate(self._threads))):
             await self._hand_over(number, (self._close_last, self._close_reading)[number])
             thread.shutdown(wait=False)
-        self._threads = []
+        self._threads, self._readers = [], None
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -146,8 +149,10 @@ class SqliteFile:
             self._tend()
 
     async def read(self, work: Work[T]) -> T:
-        """One hand-over, beside whatever is written. Raises StoreAway."""
-        return await self._hand_over(1, lambda: self._read(work))
+        """Beside whatever is written, together with whoever else reads. Raises StoreAway."""
+        if self._readers is None:
+            raise StoreAway(f"{self.path.stem} is closed")
+        return await self._readers.ask(lambda: self._read(work))
 
     def opened(self) -> bool:
         return bool(self._threads)
