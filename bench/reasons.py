@@ -32,10 +32,10 @@ REASONS = {
     "B6": (
         "One command changes about six documents, and all of it (edge, rules, log, read models, "
         "policies of two services) is one process and one interpreter here, with the load's own "
-        "client on the other core. A quarter of it each are the edge with the rules, the read "
-        "models with the policies, and SQLite's threads; no part is large. At this rate that "
-        "interpreter is nearly full, so that a command may wait for many others. Services apart, "
-        "each with its own interpreter, divide it."
+        "client on the other core. A third of it is the edge with the rules, a quarter each are "
+        "the read models with the policies and SQLite's threads; no part is large. At this rate "
+        "that interpreter is nearly full, so that a command may wait for many others. Services "
+        "apart, each with its own interpreter, divide it."
     ),
     "B7": (
         "The other library's recipe reads a third of the bytes, neither chained nor sealed, in "
