@@ -180,8 +180,10 @@ class SqliteStore:
         def one_by_one(connection: sqlite3.Connection) -> list[Row]:
             return list(map(Row._make, connection.execute(ROWS, (shard, after, limit))))
 
-        found = _taken_apart(shard, *await self.file.read(together))
-        return found if found is not None else await self.file.read(one_by_one)
+        found = _taken_apart(*await self.file.read(together))
+        if found is None:
+            return await self.file.read(one_by_one)
+        return [Row(shard, *row) for row in found]
 
     def _insert(self, rows: Sequence[Commit], connection: sqlite3.Connection) -> Inserted:
         before = connection.total_changes
@@ -269,26 +271,22 @@ def _page(
 ) -> list[tuple[int, bytes]]:
     """The bodies behind a seq, in one row; by themselves where they cannot be told apart."""
     about = (shard, after, limit)
-    seqs, bodies = connection.execute(BODIES, about).fetchone()
-    numbers = [] if seqs is None else list(map(int, seqs.split(" ")))
-    words = [] if seqs is None else bodies.split(b"\n")
-    if len(numbers) != len(words) or numbers != sorted(numbers):
-        return connection.execute(LOG, about).fetchall()
-    return list(zip(numbers, words, strict=True))
+    found = _taken_apart(*connection.execute(BODIES, about).fetchone())
+    return found if found is not None else connection.execute(LOG, about).fetchall()
 
 
-def _taken_apart(
-    shard: int, seqs: str | None, columns: str | None, bodies: bytes | None
-) -> list[Row] | None:
-    """The rows of a PAGE. None where one of them is not as it was written, so that they cannot be
-    told apart."""
-    if not seqs or not columns or not bodies:
-        return None if seqs else []
+def _taken_apart(seqs: str | None, *columns: str | bytes | None) -> list[Any] | None:
+    """What was many rows: each seq with its part of each column. None where one of them is not as
+    it was written, so that they cannot be told apart."""
+    if not seqs:
+        return []
     numbers = list(map(int, seqs.split(" ")))
-    said, words = columns.split("\n"), bodies.split(b"\n")
-    if not len(numbers) == len(said) == len(words) or numbers != sorted(numbers):
+    parts = [c.split("\n") if isinstance(c, str) else c.split(b"\n") for c in columns if c]
+    if len(parts) < len(columns):
         return None
-    return [Row(shard, *row) for row in zip(numbers, said, words, strict=True)]
+    if any(len(part) != len(numbers) for part in parts) or numbers != sorted(numbers):
+        return None
+    return list(zip(numbers, *parts, strict=True))
 
 
 def row_of(commit: Commit) -> tuple[object, ...]:
