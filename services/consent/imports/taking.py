@@ -122,7 +122,8 @@ class Imports:
             return
         if isinstance(plan, Plan):
             settled = await take_new(self.running, job, plan)
-            plan = plan.part(source for source in plan.roster.taken if source not in settled)
+            if settled:
+                plan = plan.part(source for source in plan.roster.taken if source not in settled)
         await self._each(job, chain(plan.takes(stamp), job.plan.leaves(gone, stamp)), ask)
         counts = {name: count for name, count in job.progress.counts.items() if count}
         finish = FinishImport(counts=counts, stamp=stamp)
