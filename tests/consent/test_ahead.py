@@ -22,7 +22,7 @@ from services.consent.imports.plan import Step
 from tests.common.doors import until
 from tests.consent import desk as desks
 from tests.consent.desk import Desk, desk
-from tests.consent.test_imports import TWENTY, changed, counts
+from tests.consent.test_imports import TWENTY, changed, counts, interrupted_and_sent_again
 from tests.consent.zips import district, newer
 
 DIES = """
@@ -180,17 +180,7 @@ async def test_who_was_enrolled_meanwhile_is_decided_anew(
 async def test_an_interrupted_import_goes_on_under_the_same_key(
     at: Desk, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "TRIES_MAX", 2)
-    at.store.rows_left = 10
-    stopped = await at.send(TWENTY)
-    assert stopped.phase == "stopped"
-    assert 0 < stopped.done < 20
-    at.store.rows_left = None
-    page = await at.send(TWENTY)
-    assert page.phase == "finished"
-    assert page.counts["again"] >= stopped.done
-    assert page.counts["again"] + page.counts["added"] == 20
-    assert len(await at.stored()) == 22, "nothing twice"
+    await interrupted_and_sent_again(at, monkeypatch)
 
 
 async def test_without_its_keys_it_stops(at: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -262,11 +262,8 @@ async def test_an_erased_student_is_reported_and_stays_erased(at: Desk) -> None:
     assert not isinstance(await at.state("s5"), Enrolled)
 
 
-async def test_an_interrupted_import_goes_on_under_the_same_key(
-    at: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def interrupted_and_sent_again(at: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asking, "TRIES_MAX", 2)
-    monkeypatch.setattr(taking, "TOGETHER", 4)
     at.store.rows_left = 10
     stopped = await at.send(TWENTY)
     assert stopped.phase == "stopped"
@@ -277,6 +274,13 @@ async def test_an_interrupted_import_goes_on_under_the_same_key(
     assert page.counts["again"] >= stopped.done
     assert page.counts["again"] + page.counts["added"] == 20
     assert len(await at.stored()) == 22, "nothing twice"
+
+
+async def test_an_interrupted_import_goes_on_under_the_same_key(
+    at: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(taking, "TOGETHER", 4)
+    await interrupted_and_sent_again(at, monkeypatch)
 
 
 async def test_a_finished_import_sent_again_is_told_and_not_done_again(at: Desk) -> None:
