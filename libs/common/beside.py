@@ -8,6 +8,7 @@ import signal
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from typing import BinaryIO
 
 LIMIT_BYTES = 1_048_576
 """A line of an answer at most; twice as much waits unread."""
@@ -32,6 +33,9 @@ async def beside(
         await process.communicate()
 
 
-def hear_no_interrupt() -> None:
-    """For the process itself: whoever asked hears it, and ends this one."""
+def ends() -> tuple[BinaryIO, BinaryIO]:
+    """For the process itself: what it is asked, and its answers. It hears no interrupt: whoever
+    asked hears it, and ends this one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # not those of `sys`: under PYTHONUNBUFFERED they forget what a stop left unwritten of an answer
+    return open(0, "rb", closefd=False), open(1, "wb", closefd=False)

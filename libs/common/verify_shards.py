@@ -14,7 +14,7 @@ from typing import BinaryIO, NamedTuple
 import orjson
 
 from libs.common.adapters import PREFIX, open_store
-from libs.common.beside import beside, hear_no_interrupt
+from libs.common.beside import beside, ends
 from libs.common.errors import StoreAway
 from libs.common.messages import Position
 from libs.common.ports import SHARDS, EventStore
@@ -170,5 +170,4 @@ async def _work(asked: BinaryIO, answers: BinaryIO) -> None:
 
 
 if __name__ == "__main__":
-    hear_no_interrupt()
-    asyncio.run(_work(sys.stdin.buffer, sys.stdout.buffer))
+    asyncio.run(_work(*ends()))

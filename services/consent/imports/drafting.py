@@ -5,11 +5,10 @@ What costs most of an import knows nothing but the file and a new key, so a seco
 
 import gc
 import pickle
-import sys
 from typing import Any, BinaryIO, NamedTuple
 from uuid import UUID
 
-from libs.common.beside import hear_no_interrupt
+from libs.common.beside import ends
 from libs.common.commit import Draft
 from libs.common.errors import Refused
 from libs.common.handle import Ask, Decided, drafted
@@ -58,6 +57,5 @@ def work(asked: BinaryIO, answers: BinaryIO) -> None:
 
 
 if __name__ == "__main__":
-    hear_no_interrupt()
     gc.disable()  # it makes no cycles, and ends with the file
-    work(sys.stdin.buffer, sys.stdout.buffer)
+    work(*ends())
