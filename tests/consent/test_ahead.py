@@ -2,6 +2,7 @@
 once, whatever becomes of that process."""
 
 import asyncio
+import json
 import sys
 from collections.abc import AsyncIterator, Callable
 from itertools import count
@@ -126,6 +127,7 @@ async def test_a_process_that_dies_loses_nobody_and_doubles_nobody(
     at: Desk,
     asked: list[str],
     monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
     command: tuple[str, ...],
     left: int,
 ) -> None:
@@ -133,6 +135,8 @@ async def test_a_process_that_dies_loses_nobody_and_doubles_nobody(
     page = await at.send(TWENTY)
     assert (page.phase, page.counts) == ("finished", counts(added=20))
     assert len(asked) == left, "the rest, in the ordinary way"
+    logged = [line for line in capsys.readouterr().err.splitlines() if "drafting.lost" in line]
+    assert [json.loads(line)["count"] for line in logged] == [left]
     assert len(await at.stored()) == 22
 
 

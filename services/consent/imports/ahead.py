@@ -21,7 +21,7 @@ from libs.common.messages import Stamp
 from libs.common.personal import KeyClass
 from libs.common.sealing import Offers
 from libs.common.service import Running
-from libs.common.telemetry import current, span
+from libs.common.telemetry import current, log, span
 from services.consent.imports.asking import Job
 from services.consent.imports.drafting import LENGTH_BYTES, Part
 from services.consent.imports.plan import Plan
@@ -44,7 +44,7 @@ async def take_new(running: Running, job: Job, plan: Plan) -> Collection[str]:
     if len(new) < NEW_MIN or os.cpu_count() == 1:
         return settled
     parts = [new[start : start + TOGETHER] for start in range(0, len(new), TOGETHER)]
-    with suppress(*LOST):  # what is lost with the process is asked about again
+    try:
         async with beside(DRAFTER) as (asked, answers):
             free = asyncio.Semaphore(AHEAD_MAX)
             async with _sending(running, job, plan, parts, asked, free):
@@ -56,6 +56,9 @@ async def take_new(running: Running, job: Job, plan: Plan) -> Collection[str]:
                     if any(drafts) and not any(taken):
                         break  # the store is away: the ordinary way knows how to wait
                     settled.update(compress(part, taken))
+    except LOST as lost:
+        left = len(new) - len(settled)  # they are asked about in the ordinary way
+        log("drafting.lost", error=type(lost).__name__, count=left)
     return settled
 
 
