@@ -90,9 +90,12 @@ class Office:
         headers["Idempotency-Key"] = key or f"key-{next(self.keys):08}"
         reply = await self.client.post(f"/v1{path}", json=dict(body or {}), headers=headers)
         if "position" in reply.headers:
-            place, _, seq = reply.headers["position"].rpartition(":")
-            self.seen[place] = max(self.seen.get(place, 0), int(seq))
+            self._saw(reply.headers["position"])
         return reply
+
+    def _saw(self, position: str) -> None:
+        place, _, seq = position.rpartition(":")
+        self.seen[place] = max(self.seen.get(place, 0), int(seq))
 
     async def done(self, who: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """What must succeed, once other logs have been heard."""
@@ -117,11 +120,13 @@ class Office:
         return reply.json()
 
     async def situation(self, referral: str, wanted: str) -> None:
-        """Until the referral is there: policies take their time."""
+        """Until the referral is there: policies take their time. What is read next shows it."""
 
         async def there() -> bool:
-            found = (await self.doors.known(f"referral/{referral}")).state
-            return found.code == wanted
+            found = await self.doors.known(f"referral/{referral}")
+            if found.position is not None:
+                self._saw(str(found.position))
+            return found.state.code == wanted
 
         await until(there)
 
