@@ -81,6 +81,7 @@ REASONS = {
     "roster": (
         "A student is a commit with nine sealed fields, and five documents in the read models. A "
         "second process seals and decides, and has as much to do as this one, which reads the file "
-        "first and then makes keys, appends, and opens names for the search: both cores are full."
+        "first and then makes keys, appends, and opens names for the search. Until all are stored "
+        "both cores are nearly full; until all are seen, this process's interpreter is."
     ),
 }
